@@ -1,0 +1,51 @@
+# Every target that needs the environment makes it first, so that `make demo` or `make test` is all one types.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test slow lint format check clean
+
+help: ## show this list
+	@echo "make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make the environment .venv, or bring it up to date
+
+# The stamp is touched last: an installation that broke off is taken up again by the next make.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "seqlab needs Python 3.11 or newer, and $(PYTHON) is $$(command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1 || echo missing). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@echo "Installing seqlab and its tools into $(VENV): a few minutes the first time."
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## train the translation recipe into runs/demo and evaluate it
+	$(BIN)/seqlab fit --recipe translation --run runs/demo --overwrite
+	$(BIN)/seqlab evaluate runs/demo
+
+test: $(STAMP) ## run the tests but the slow ones
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+slow: $(STAMP) ## run the slow tests: whole trainings
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(STAMP) ## check style, types, imports and spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
+
+format: $(STAMP) ## repair what ruff can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test slow ## all of lint, test and slow
+
+clean: ## remove .venv, caches and build leftovers, but no runs
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The recipes: one YAML file each, shipped as the package `seqlab.recipes`."""

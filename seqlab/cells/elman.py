@@ -1,0 +1,39 @@
+"""The simple recurrent network."""
+
+from torch import Tensor
+
+from seqlab.cells.base import ACTIVATIONS, RecurrentCell, State
+from seqlab.errors import UserError
+
+
+class Elman(RecurrentCell):
+    """Simple recurrent network: the hidden layer sees its own last value (Elman 1990).
+
+    ::
+
+        h_t = f(W_hh h_{t-1} + W_xh x_t + b_h)
+
+    J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990. With ``tanh`` it is ``torch.nn.RNN``.
+
+    Args:
+        input_size: Width of the inputs.
+        hidden_size: Width of the state.
+        activation: f: ``tanh``, ``relu`` or ``sigmoid``.
+        init: See :class:`~seqlab.cells.base.RecurrentCell`.
+
+    Raises:
+        UserError: The activation is unknown.
+    """
+
+    native_kernel = "rnn_tanh"
+
+    def __init__(self, input_size: int, hidden_size: int, *, activation: str = "tanh", init: str = "orthogonal"):
+        super().__init__(input_size, hidden_size, init=init)
+        if activation not in ACTIVATIONS:
+            raise UserError(f"Elman: activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+        self.activation = ACTIVATIONS[activation]
+        if activation != "tanh":
+            self.native_kernel = None
+
+    def update(self, gx: Tensor, gh: Tensor, state: State) -> State:
+        return (self.activation(gx + gh),)

@@ -1,0 +1,96 @@
+"""The command ``seqlab``: finds the command, the recipe and the run, and hands heavy work to :mod:`seqlab.commands`.
+
+Nothing here imports torch, so that lists, help and wrong names answer at once.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, NoReturn
+
+from seqlab import registry
+from seqlab.errors import UserError
+
+HEAVY = {
+    "fit": "train a recipe into a run",
+    "evaluate": "score a run and write what it translated",
+    "translate": "translate lines from stdin to stdout with a run",
+}
+LIGHT = {
+    "cells": "list the installed recurrent cells",
+    "recipes": "list the installed recipes; show or copy one",
+}
+EXAMPLES = """examples:
+  seqlab fit --recipe translation
+  seqlab fit --recipe translation --data.source en --data.target fr --model.cell lstm --run runs/en-fr
+  seqlab translate runs/translation < in.txt > out.txt
+  seqlab fit -h                 the options of a command
+  seqlab recipes show translation"""
+
+
+class Arguments(argparse.ArgumentParser):
+    """An argparse parser that reports an error as one line."""
+
+    def __init__(self, **options: Any):
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} -h)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns its exit code: 0, 2 for something the user can mend, 130 when interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    command = argv[0] if argv and not argv[0].startswith("-") else ""
+    _log_to_stderr()
+    try:
+        if command in HEAVY:
+            import_module(f"seqlab.commands.{command}").main(argv[1:])
+        elif command in LIGHT:
+            import_module("seqlab.commands.listing").main(command, argv[1:])
+        elif command:
+            known = [*HEAVY, *LIGHT]
+            raise UserError(f"no command named {command!r}{registry.nearest(command, known)} (there are: {', '.join(known)})")
+        else:
+            _top_level(argv)
+    except UserError as error:
+        print(f"seqlab {command}".rstrip() + f": error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"seqlab {command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read stdout has gone, as in `seqlab cells | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def _top_level(argv: list[str]) -> None:
+    """``seqlab``, ``seqlab -h`` and ``seqlab --version``."""
+    commands = "\n".join(f"  {name:<12} {text}" for name, text in {**HEAVY, **LIGHT}.items())
+    parser = Arguments(
+        prog="seqlab",
+        usage="seqlab COMMAND ...",
+        description="The bench for recurrent sequence models.",
+        epilog=f"commands:\n{commands}\n\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"seqlab {version('seqlab')}")
+    parser.parse_args(argv)
+    parser.print_help()
+
+
+def _log_to_stderr() -> None:
+    """Messages of seqlab go to stderr as they are, so that stdout holds nothing but results."""
+    log = logging.getLogger("seqlab")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+
+

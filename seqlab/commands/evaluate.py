@@ -1,0 +1,102 @@
+"""``seqlab evaluate``: scores a run and writes what it translated."""
+
+import hashlib
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from seqlab.cli import Arguments
+from seqlab.errors import UserError
+from seqlab.runs import Run
+
+
+def main(argv: list[str]) -> None:
+    """Scores a split with the run's best checkpoint."""
+    parser = Arguments(
+        prog="seqlab evaluate",
+        usage="seqlab evaluate RUN [--split test|val] [--beam N] [--length_penalty X] [--data.test PREFIX] [--GROUP.KEY VALUE ...]",
+        description="Scores a run's best checkpoint, prints the scores, and writes scores.json and the translations.",
+    )
+    parser.add_argument("run", metavar="RUN", type=Run, help="directory of the run")
+    parser.add_argument("--split", choices=("test", "val"), help="what to score (default: test, or val if there is no test)")
+    parser.add_argument("--beam", type=int, help="width of the beam, 1 for greedy (default: the run's)")
+    parser.add_argument("--length_penalty", type=float, help="exponent of the length (default: the run's)")
+    options, rest = parser.parse_known_args(argv)
+    run: Run = options.run
+    run.checkpoint()
+    evaluate(run, rest, options.split, options.beam, options.length_penalty)
+
+
+def evaluate(run: Run, argv: list[str], split: str | None, beam: int | None, length_penalty: float | None) -> None:
+    """Scores a split, prints a table and writes ``scores.json`` and the translations beside it."""
+    import torch
+    from tqdm import tqdm
+
+    from seqlab.runs import restore
+
+    settings = run.settings(argv, prog=f"seqlab evaluate {run}")
+    task, data, checkpoint = restore(run, settings)
+    task = task.to("cuda" if torch.cuda.is_available() else "cpu")
+    split = split or ("test" if data.has("test") else "val")
+    if beam is not None:
+        task.beam = beam
+    if length_penalty is not None:
+        task.length_penalty = length_penalty
+    if beam is not None and beam < 1:
+        raise UserError(f"beam must be at least 1, not {beam}")
+    batches = data.evaluation_batches(split)
+    text: dict[int, tuple[str, str]] = {}
+    for batch, outputs in tqdm(
+        task.score(batches), total=len(batches), desc=f"scoring {split}", leave=False, disable=not sys.stderr.isatty()
+    ):
+        if "text" in outputs:
+            pairs = zip(outputs["text"]["hypotheses"], outputs["text"]["references"], strict=True)
+            text.update(zip(batch.index_B.tolist(), pairs, strict=True))
+    scores = {name: float(value) for name, value in task.compute_metrics().items()}
+    signatures = task.signatures()
+    files = _write_text(run, split, [text[number] for number in sorted(text)])
+    report = {
+        "split": split,
+        "data": _describe_data(data, split),
+        "scores": {name: {"value": value, "signature": signatures[name]} for name, value in scores.items()},
+        "decoding": {"beam": task.beam, "length_penalty": task.length_penalty} if text else {},
+        "checkpoint": {"file": run.checkpoint().name, "step": checkpoint["global_step"], "sha256": _sha256(run.checkpoint())},
+        "versions": {name: version(name) for name in ("seqlab", "torch", "sacrebleu")},
+    }
+    run.scores.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    rows = {f"{split}/{name}": f"{value:<10.4f} {signatures[name]}" for name, value in scores.items()}
+    width = max(map(len, rows))
+    print("\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows.items()))
+    decoding = f", beam {task.beam}, length penalty {task.length_penalty:g}" if text else ""
+    print(f"\n{run.checkpoint()}, step {checkpoint['global_step']}{decoding}")
+    print(f"written: {', '.join(map(str, [run.scores, *files]))}")
+
+
+def _write_text(run: Run, split: str, pairs: list[tuple[str, str]]) -> list[Path]:
+    """Writes hypotheses and references, a sentence a line, for the ``sacrebleu`` command and for reading."""
+    if not pairs:
+        return []
+    run.translations.mkdir(exist_ok=True)
+    files = [run.translations / f"{split}.{side}" for side in ("hypotheses", "references")]
+    for file, lines in zip(files, zip(*pairs, strict=True), strict=True):
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return files
+
+
+def _describe_data(data: Any, split: str) -> dict[str, Any]:
+    """What was scored: its name, its size and a checksum of its text."""
+    corpus = data.text(split)
+    text = "\n".join(f"{source}\t{target}" for source, target in zip(corpus["source"], corpus["target"], strict=True))
+    return {
+        "name": data.names[split] or data.names["train"],
+        "languages": [data.source, data.target],
+        "pairs": len(corpus),
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,169 @@
+"""``seqlab fit``: trains a recipe into a run."""
+
+import itertools
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from seqlab import registry
+from seqlab.cli import Arguments
+from seqlab.errors import UserError
+from seqlab.runs import Run
+
+if TYPE_CHECKING:
+    from seqlab.config import Settings
+
+log = logging.getLogger("seqlab")
+
+
+def main(argv: list[str]) -> None:
+    """Finds recipe and run, then trains."""
+    parser = Arguments(
+        prog="seqlab fit",
+        usage="seqlab fit --recipe NAME|FILE [--run DIR] [--resume] [--overwrite] [--seed N] [--config FILE] [--GROUP.KEY VALUE ...]",
+        description="Trains a recipe. A recipe's own settings: seqlab fit --recipe NAME -h (short) or --help (all).",
+        add_help=False,
+    )
+    parser.add_argument("--recipe", metavar="NAME|FILE", help="an installed recipe (see: seqlab recipes), or a YAML file")
+    parser.add_argument("--run", metavar="DIR", type=Path, help="directory of the run (default: runs/<recipe>)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run from its last checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the directory")
+    parser.add_argument("-h", "--help", action="store_true", help="this help; with --recipe, also the recipe's settings")
+    options, rest = parser.parse_known_args(argv)
+    if options.help and not options.recipe:
+        parser.print_help()
+        print("\nsettings of every recipe: --seed N, --config FILE, --print_config, --data.*, --model.*, --trainer.*, --checkpoint.*")
+        return
+    if options.resume and options.overwrite:
+        raise UserError("--resume and --overwrite contradict each other")
+    if not options.recipe and not (options.resume and options.run):
+        raise UserError("which recipe? --recipe NAME|FILE (see: seqlab recipes), or --run DIR --resume to go on with a run")
+    recipe = registry.recipe_path(options.recipe) if options.recipe else None
+    if recipe is not None:
+        check_cells(recipe, rest)
+    run = Run(options.run or Path("runs") / recipe.stem)  # type: ignore[union-attr]
+    if options.help or any(flag.startswith("--print_config") for flag in rest):
+        _parse(run.config if options.resume else recipe, [*rest, *(["--help"] if options.help else [])], "-h" in argv)
+        return
+    if _is_first_process():
+        run.check_free(resume=options.resume, overwrite=options.overwrite)
+    settings = _parse(run.config if options.resume else recipe, rest, False)
+    train(run, settings, resume=options.resume, overwrite=options.overwrite)
+
+
+def check_cells(recipe: Path, argv: list[str]) -> None:
+    """Looks up the cells that a recipe and flags name, before torch is imported.
+
+    Raises:
+        UserError: A cell is not installed.
+    """
+    values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    model = values.get("model") if isinstance(values, dict) else None
+    named = dict(model) if isinstance(model, dict) else {}
+    for flag, following in itertools.zip_longest(argv, argv[1:]):
+        key, equals, value = flag.partition("=")
+        if key.startswith("--model."):
+            named[key.removeprefix("--model.")] = value if equals else following
+    for key, value in named.items():
+        if (key == "cell" or key.endswith("_cell")) and isinstance(value, str) and not value.startswith(("{", "null")):
+            registry.find(registry.CELLS, registry.parse_cell(value)[0])
+
+
+def _parse(recipe: Path | None, argv: list[str], brief: bool) -> "Settings":
+    from seqlab.config import parse
+
+    assert recipe is not None
+    return parse(recipe, argv, prog=f"seqlab fit --recipe {recipe.stem}", brief=brief)
+
+
+def _is_first_process() -> bool:
+    """Whether this is the process that owns the run: launchers of several tell the others their rank."""
+    import os
+
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+
+
+def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> None:
+    """Trains into a run and ends with a summary, the learning curves and a few examples.
+
+    Data and model are made first, so that what is wrong with them leaves nothing behind.
+    """
+    from contextlib import ExitStack
+
+    from lightning.pytorch import seed_everything
+
+    from seqlab.runs import restore
+    from seqlab.training.checkpoints import load_checkpoint
+    from seqlab.training.summary import describe_model, write_summary
+
+    seed_everything(settings.config.seed, workers=True, verbose=False)
+    data = settings.make_data()
+    checkpoint = load_checkpoint(run.last) if resume else None
+    if checkpoint is not None:
+        data.load_state_dict(checkpoint[type(data).__qualname__])
+    data.prepare()
+    task = settings.make_task(data)
+    _check_monitor(settings, task)
+    with ExitStack() as stack:
+        if _is_first_process():
+            stack.enter_context(run.lock())
+            if overwrite:
+                run.clear()
+            run.config.write_text(settings.dump(), encoding="utf-8")
+        log.info("%s", describe_model(task))
+        log.info("run: %s%s", run, f", resumed at step {checkpoint['global_step']:,}" if checkpoint else "")
+        trainer, throughput = make_trainer(run, settings)
+        trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        if trainer.is_global_zero:
+            best, _, _ = restore(run, settings)
+            write_summary(run, best, data, trainer, throughput, settings.config.checkpoint)
+
+
+def _check_monitor(settings: "Settings", task: Any) -> None:
+    """The score that chooses checkpoints must be one of the task's."""
+    known = [f"val/{name}" for name in task.metrics]
+    for key, name in (("checkpoint.monitor", settings.config.checkpoint.monitor), ("schedule", task.schedule.monitor)):
+        if name is not None and name not in known:
+            raise UserError(f"{key}: no score named {name!r}{registry.nearest(name, known)} (there are: {', '.join(known)})")
+
+
+def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
+    """The trainer with everything a run adds to it, and what measures its speed."""
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    from seqlab.training.checkpoints import AtomicCheckpointIO, Record, StopAtNaN, checkpoint_callbacks
+    from seqlab.training.logs import MetricsLog, Throughput
+    from seqlab.training.progress import Progress
+    from seqlab.training.seeding import SeedSteps
+
+    config, throughput = settings.config, Throughput()
+    callbacks = [
+        SeedSteps(config.seed),
+        throughput,
+        StopAtNaN(run.checkpoints),
+        Record(settings.dump()),
+        MetricsLog(run.metrics, throughput, config.trainer.log_every_n_steps or 50),
+        Progress(throughput, config.checkpoint.monitor, config.checkpoint.mode),
+        *checkpoint_callbacks(
+            run.checkpoints,
+            monitor=config.checkpoint.monitor,
+            mode=config.checkpoint.mode,
+            patience=config.checkpoint.patience,
+            every_n_steps=config.checkpoint.every_n_steps,
+        ),
+    ]
+    trainer = settings.make_trainer(
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=TensorBoardLogger(run.path, name=run.logs.name, version=""),
+        default_root_dir=run.path,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    return trainer, throughput
+
+

@@ -1,0 +1,68 @@
+"""``seqlab translate``: lines from stdin to translations on stdout."""
+
+import sys
+from collections.abc import Iterator
+
+from seqlab.cli import Arguments
+from seqlab.errors import UserError
+from seqlab.runs import Run
+
+CHUNK = 2000
+"""Lines that are read, sorted by length and translated together; memory and delay are bounded by it."""
+
+
+def main(argv: list[str]) -> None:
+    """Translates stdin to stdout, line for line."""
+    parser = Arguments(
+        prog="seqlab translate",
+        usage="seqlab translate RUN [--beam N] [--length_penalty X] < in.txt > out.txt",
+        description="Translates lines of UTF-8 text from stdin to stdout, line for line; empty lines stay empty.",
+    )
+    parser.add_argument("run", metavar="RUN", type=Run, help="directory of the run")
+    parser.add_argument("--beam", type=int, help="width of the beam, 1 for greedy (default: the run's)")
+    parser.add_argument("--length_penalty", type=float, help="exponent of the length (default: the run's)")
+    options = parser.parse_args(argv)
+    if options.beam is not None and options.beam < 1:
+        raise UserError(f"beam must be at least 1, not {options.beam}")
+    options.run.checkpoint()
+
+    from seqlab.runs import load
+
+    task = load(options.run.path)
+    if not hasattr(task, "translate_batches"):
+        raise UserError(f"{options.run} does not translate: its task is {type(task).__name__}")
+    for lines in _chunks():
+        translations = [""] * len(lines)
+        for numbers, hypotheses in _progress(
+            task.translate_batches(lines, options.beam, options.length_penalty), len(lines)
+        ):
+            for number, hypothesis in zip(numbers, hypotheses, strict=True):
+                translations[number] = hypothesis
+        sys.stdout.buffer.write("".join(f"{line}\n" for line in translations).encode())
+        sys.stdout.buffer.flush()
+
+
+def _chunks() -> Iterator[list[str]]:
+    """Chunks of lines from stdin."""
+    from seqlab.data.corpora import decode_line
+
+    lines: list[str] = []
+    if sys.stdin.isatty():
+        print("type source lines, then Ctrl-D", file=sys.stderr)
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        lines.append(decode_line(line, "stdin", number))
+        if len(lines) == CHUNK:
+            yield lines
+            lines = []
+    if lines:
+        yield lines
+
+
+def _progress(batches: Iterator[tuple[list[int], list[str]]], total: int) -> Iterator[tuple[list[int], list[str]]]:
+    """Shows on stderr how many lines are done, where somebody is looking."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="line", desc="translating", leave=False, disable=not sys.stderr.isatty()) as bar:
+        for numbers, hypotheses in batches:
+            yield numbers, hypotheses
+            bar.update(len(numbers))

@@ -1,0 +1,181 @@
+"""From a recipe and flags to a task, its data and a trainer.
+
+A recipe is a YAML file that names a task class and a data class and sets their arguments. The parser is built for exactly
+these two classes, with the recipe's values as defaults, so that help, types and errors are theirs.
+"""
+
+import argparse
+import inspect
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
+from lightning.pytorch import Trainer
+
+from seqlab import registry
+from seqlab.errors import UserError
+
+PACKAGES = ["seqlab", "torch", "lightning", "torchmetrics"]
+BRIEF = {"accelerator", "devices", "precision", "max_steps", "max_time", "val_check_interval", "gradient_clip_val"}
+OWN = {"logger", "enable_progress_bar", "enable_checkpointing", "enable_model_summary", "default_root_dir"}
+"""Arguments of the trainer that a run sets itself."""
+
+
+@dataclass
+class CheckpointSettings:
+    """Which checkpoints are kept, and when to stop early.
+
+    Args:
+        monitor: The validation score that decides which checkpoint is the best.
+        mode: max if more of it is better, else min.
+        patience: Validations without a better score after which training stops; null: never.
+        every_n_steps: Optimizer steps between two writings of the last checkpoint.
+    """
+
+    monitor: str = "val/perplexity"
+    mode: Literal["max", "min"] = "min"
+    patience: int | None = None
+    every_n_steps: int = 500
+
+
+class Parser(ArgumentParser):
+    """Reports an error as one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise UserError(self._one_line(message)) from ex
+
+    def _one_line(self, message: str) -> str:
+        text = " ".join(message.split())
+        known = [action.dest for action in self._actions]
+        if match := re.search(r"unrecognized arguments: (--?)?([\w.]+)", text):
+            return f"unrecognized argument {match[1] or ''}{match[2]}{registry.nearest(match[2], known)}"
+        if match := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):
+            key = f"{match[1]}.{match[2]}"
+            return f"no setting named {key}{registry.nearest(key, known)}"
+        if match := re.search(r"[Kk]ey '([\w.]+)' is not expected|does not accept nested key '([\w.]+)'", text):
+            key = match[1] or match[2]
+            return f"no setting named {key}{registry.nearest(key, known)}"
+        return text
+
+
+@dataclass
+class Settings:
+    """A parsed configuration."""
+
+    parser: Parser
+    config: Namespace
+    task_class: type
+    data_class: type
+
+    @cached_property
+    def built(self) -> Namespace:
+        """The configuration with every nested class made."""
+        return self.parser.instantiate(self.config)
+
+    def make_data(self) -> Any:
+        """The data module."""
+        return self.data_class(**self.built.data)
+
+    def make_task(self, data: Any) -> Any:
+        """The task, with the arguments that come from the data."""
+        filled = {name: getattr(data, name) for name in filled_from_data(self.task_class, self.data_class)}
+        return self.task_class(**self.built.model, **filled)
+
+    def make_trainer(self, **own: Any) -> Trainer:
+        """The trainer; lists given here are added to the configured ones."""
+        values = dict(self.built.trainer)
+        for name, value in own.items():
+            values[name] = [*(values.get(name) or []), *value] if isinstance(value, list) else value
+        return Trainer(**values)
+
+    def dump(self) -> str:
+        """The whole configuration as YAML text, itself a recipe."""
+        return self.parser.dump(self.config, skip_none=False)
+
+
+def filled_from_data(task_class: type, data_class: type) -> list[str]:
+    """The required arguments of a task that its data module has as properties, such as tokenizers."""
+    return [
+        name
+        for name, parameter in inspect.signature(task_class).parameters.items()
+        if parameter.default is parameter.empty
+        and isinstance(inspect.getattr_static(data_class, name, None), property | cached_property)
+    ]
+
+
+def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> Settings:
+    """Parses flags on top of a recipe.
+
+    Args:
+        recipe: The recipe, or the ``config.yaml`` of a run.
+        argv: Flags, among them ``--config FILE``.
+        prog: How the command is called, for help.
+        brief: Leave most of the trainer's flags out of the help.
+
+    Raises:
+        UserError: The recipe or a flag is wrong.
+    """
+    set_parsing_settings(
+        import_path_denylist=["*"], import_path_allowlist=[*PACKAGES, *sorted(registry.plugin_packages())]
+    )
+    classes = read_recipe(recipe)
+    task_class, data_class = (_import(recipe, key, classes[key]) for key in ("task", "data_module"))
+    parser = Parser(
+        prog=prog,
+        usage=f"{prog} [--config FILE] [--seed N] [--data.NAME VALUE] [--model.NAME VALUE] [--trainer.NAME VALUE] ...",
+        description="Defaults are the recipe's; a --config file overrides them, a flag overrides both.",
+        default_config_files=[recipe],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file of settings.")
+    parser.add_argument("--task", type=str, help="Class of the task.")
+    parser.add_argument("--data_module", type=str, help="Class of the data module.")
+    parser.add_argument("--seed", type=int, default=1, help="Seed of everything random.")
+    parser.add_class_arguments(CheckpointSettings, "checkpoint")
+    parser.add_class_arguments(data_class, "data", instantiate=False)
+    parser.add_class_arguments(
+        task_class, "model", instantiate=False, skip=set(filled_from_data(task_class, data_class))
+    )
+    parser.add_class_arguments(Trainer, "trainer", instantiate=False, skip=OWN)
+    if "seed" in inspect.signature(data_class).parameters:
+        parser.link_arguments("seed", "data.seed")
+    for action in parser._actions if brief else []:
+        if action.dest.startswith("trainer.") and action.dest.removeprefix("trainer.") not in BRIEF:
+            action.help = argparse.SUPPRESS
+    config = parser.parse_args(argv)
+    return Settings(parser, config, task_class, data_class)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The values of a recipe, checked for what every recipe has.
+
+    Raises:
+        UserError: It is not YAML, not a mapping, or names no task or data module.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is not a recipe: it holds no settings")
+    for key in ("task", "data_module"):
+        if not isinstance(values.get(key), str):
+            raise UserError(f"{path} is not a recipe: it names no class as {key!r}")
+    return values
+
+
+def _import(recipe: Path, key: str, path: str) -> type:
+    """The class a recipe names, which must be of an allowed package."""
+    module, _, name = path.rpartition(".")
+    allowed = [*PACKAGES, *sorted(registry.plugin_packages())]
+    if module.partition(".")[0] not in allowed:
+        raise UserError(f"{recipe}: {key} {path!r} is of none of the allowed packages ({', '.join(allowed)})")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{recipe}: {key} {path!r} cannot be imported: {error}") from error

@@ -1,0 +1,1 @@
+"""From corpora to batches: text, tokenizers, batch plans, the built-in corpora."""

@@ -1,0 +1,8 @@
+"""The one kind of error a user is meant to read."""
+
+
+class UserError(Exception):
+    """Something the user can mend: its text is one line that says what is wrong, where, and what to do.
+
+    Commands print it on stderr and exit with code 2; from Python it is an ordinary exception.
+    """

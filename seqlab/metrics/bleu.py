@@ -1,0 +1,63 @@
+"""BLEU, by sacreBLEU itself."""
+
+import sacrebleu
+import torch
+from torch import Tensor
+
+from seqlab.metrics.base import Metric
+
+
+class BLEU(Metric):
+    """Corpus BLEU (Papineni et al. 2002) in percent, as sacreBLEU computes it (Post 2018).
+
+    Only sacreBLEU's integer counts are kept here, so the score is sacreBLEU's to the last digit however the corpus was
+    cut into batches.
+
+    Args:
+        tokenize: sacreBLEU's tokenizer: ``13a``, ``intl``, ``char``, ``zh``, ``none``, ...
+        lowercase: Compare without case.
+        smooth_method: ``exp``, ``floor``, ``add-k`` or ``none``.
+        smooth_value: Parameter of ``floor`` and ``add-k``; sacreBLEU's default if None.
+    """
+
+    needs = "text"
+    counts: Tensor
+
+    def __init__(
+        self,
+        tokenize: str = "13a",
+        lowercase: bool = False,
+        smooth_method: str = "exp",
+        smooth_value: float | None = None,
+    ):
+        super().__init__()
+        self.bleu = sacrebleu.metrics.BLEU(
+            tokenize=tokenize, lowercase=lowercase, smooth_method=smooth_method, smooth_value=smooth_value
+        )
+        # Matches and totals of n-grams of order 1 to 4, length of the hypotheses and of the references.
+        self.add_state("counts", torch.zeros(10, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, hypotheses: list[str], references: list[str]) -> None:
+        """Adds hypotheses and their references, one for each."""
+        score = self.bleu.corpus_score(hypotheses, [references])
+        counts = [*score.counts, *score.totals, score.sys_len, score.ref_len]
+        self.counts += torch.tensor(counts, device=self.counts.device)
+
+    def compute(self) -> Tensor:
+        """BLEU between 0 and 100."""
+        counts = self.counts.tolist()
+        score = self.bleu.compute_bleu(
+            correct=counts[:4],
+            total=counts[4:8],
+            sys_len=counts[8],
+            ref_len=counts[9],
+            smooth_method=self.bleu.smooth_method,
+            smooth_value=self.bleu.smooth_value,
+        )
+        return torch.tensor(score.score, dtype=torch.float64)
+
+    def signature(self) -> str:
+        """sacreBLEU's own signature."""
+        if self.bleu.num_refs < 1:  # sacreBLEU learns the number of references from the first corpus it scores
+            self.bleu.corpus_score(["x"], [["x"]])
+        return str(self.bleu.get_signature())

@@ -1,0 +1,1 @@
+"""The networks, as plain torch modules: embedding, attention, encoder, decoder, bridge, loss."""

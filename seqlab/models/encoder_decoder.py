@@ -1,0 +1,131 @@
+"""The encoder-decoder network.
+
+Shape suffixes: S = source steps, T = target steps, B = sentences, R = rows while searching, E = embedding size,
+V = size of the target vocabulary.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from seqlab.cells.base import RecurrentCell
+from seqlab.errors import UserError
+from seqlab.models.attention import Attention
+from seqlab.models.bridge import MeanBridge
+from seqlab.models.decoder import Decoder, DecoderState
+from seqlab.models.embedding import ScaledEmbedding
+from seqlab.models.encoder import Encoder
+from seqlab.recurrence.stack import RecurrentStack
+
+TYINGS = ("none", "two-way", "three-way")
+
+
+class EncoderDecoder(nn.Module):
+    """Recurrent encoder, bridge, recurrent decoder with attention, output layer.
+
+    It is also the stepper that :mod:`seqlab.decoding` searches with: :meth:`start`, :meth:`step`,
+    :meth:`DecoderState.select <seqlab.models.decoder.DecoderState.select>`.
+
+    Args:
+        source_vocab_size: Number of source tokens.
+        target_vocab_size: Number of target tokens V.
+        encoder_cell: Makes an encoder cell from its input and hidden size.
+        decoder_cell: The same for the decoder.
+        embedding_size: Width E of the embeddings and of the features before the output layer.
+        encoder_size: Hidden size of an encoder cell, in each direction.
+        decoder_size: Hidden size of a decoder cell.
+        encoder_layers: Number of encoder layers.
+        decoder_layers: Number of decoder layers.
+        bidirectional: Run the encoder in both directions.
+        residual: Add a layer's input to its output, from the second layer on.
+        attention: ``dot``, ``general``, ``mlp`` or ``none``.
+        tying: ``none``; ``two-way``: target embedding and output layer share one matrix (Press and Wolf 2017);
+            ``three-way``: the source embedding shares it too, which needs a joint vocabulary.
+        dropout: Probability of dropping elements of embeddings, of outputs between layers and of features.
+        engine: Forces an engine for every cell.
+
+    Raises:
+        UserError: ``tying`` is unknown or asks for vocabularies of one size; see also
+            :class:`~seqlab.models.attention.Attention`.
+    """
+
+    def __init__(
+        self,
+        source_vocab_size: int,
+        target_vocab_size: int,
+        encoder_cell: Callable[[int, int], RecurrentCell],
+        decoder_cell: Callable[[int, int], RecurrentCell],
+        *,
+        embedding_size: int = 256,
+        encoder_size: int = 256,
+        decoder_size: int = 512,
+        encoder_layers: int = 1,
+        decoder_layers: int = 1,
+        bidirectional: bool = True,
+        residual: bool = False,
+        attention: str = "general",
+        tying: str = "three-way",
+        dropout: float = 0.0,
+        engine: str | None = None,
+    ):
+        super().__init__()
+        if tying not in TYINGS:
+            raise UserError(f"tying must be one of {', '.join(TYINGS)}, not {tying!r}")
+        if tying == "three-way" and source_vocab_size != target_vocab_size:
+            raise UserError(
+                f"tying three-way needs one joint vocabulary, not {source_vocab_size} and {target_vocab_size} tokens; "
+                "take two-way"
+            )
+        target_embedding = ScaledEmbedding(target_vocab_size, embedding_size)
+        source_embedding = (
+            target_embedding if tying == "three-way" else ScaledEmbedding(source_vocab_size, embedding_size)
+        )
+        self.encoder = Encoder(
+            source_embedding,
+            RecurrentStack(
+                lambda size: encoder_cell(size, encoder_size),
+                embedding_size,
+                encoder_layers,
+                bidirectional=bidirectional,
+                residual=residual,
+                dropout=dropout,
+                engine=engine,
+            ),
+            dropout,
+        )
+        memory_size = self.encoder.output_size
+        layers = RecurrentStack(
+            lambda size: decoder_cell(size, decoder_size),
+            embedding_size,
+            decoder_layers,
+            residual=residual,
+            dropout=dropout,
+            engine=engine,
+        )
+        self.bridge = MeanBridge(memory_size, layers.state_sizes)
+        attend = None if attention == "none" else Attention(attention, layers.output_size, memory_size)
+        self.decoder = Decoder(target_embedding, embedding_size, layers, attend, memory_size, dropout)
+        self.output = nn.Linear(embedding_size, target_vocab_size)
+        nn.init.zeros_(self.output.bias)
+        if tying == "none":
+            nn.init.normal_(self.output.weight, std=embedding_size**-0.5)
+        else:
+            self.output.weight = target_embedding.weight
+
+    def forward(self, source_SB: Tensor, source_lengths_B: Tensor, target_TB: Tensor) -> Tensor:
+        """Features ``[T, B, E]`` that predict the token after each given target token (teacher forcing).
+
+        ``output`` turns features into logits; the loss calls it for real tokens only.
+        """
+        features_TBE, _ = self.decoder(target_TB, self.start(source_SB, source_lengths_B))
+        return features_TBE
+
+    def start(self, source_SB: Tensor, source_lengths_B: Tensor) -> DecoderState:
+        """Encodes the sources; one row per sentence."""
+        memory_SBM = self.encoder(source_SB, source_lengths_B)
+        return self.decoder.start(self.bridge(memory_SBM, source_lengths_B), memory_SBM, source_lengths_B)
+
+    def step(self, tokens_R: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """The last token of every row ``[R]`` to log-probabilities of the next ``[R, V]`` and the new state."""
+        features_RE, state = self.decoder.step(tokens_R, state)
+        return self.output(features_RE).float().log_softmax(-1), state

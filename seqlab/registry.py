@@ -1,0 +1,152 @@
+"""Names of cells and recipes, read from entry points; nothing is imported until a name is asked for.
+
+A package offers a cell or a recipe by an entry point of the group ``seqlab.cells`` or ``seqlab.recipes``;
+the built-in ones use the same door. A cell's entry point names its class. A recipe's names a package that
+holds ``NAME.yaml``.
+"""
+
+import ast
+import difflib
+import importlib.util
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seqlab.errors import UserError
+
+CELLS, RECIPES = "cells", "recipes"
+
+
+def names(kind: str) -> dict[str, EntryPoint]:
+    """The entry points of group ``seqlab.<kind>`` by name, sorted.
+
+    Raises:
+        UserError: Two distributions offer the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"seqlab.{kind}"):
+        other = found.setdefault(point.name, point)
+        if origin(other) != origin(point) or other.value != point.value:
+            raise UserError(
+                f"{kind[:-1]} {point.name!r} is offered by both {origin(other)} and {origin(point)}; uninstall one of them"
+            )
+    return dict(sorted(found.items()))
+
+
+def find(kind: str, name: str) -> EntryPoint:
+    """The entry point of a name.
+
+    Raises:
+        UserError: Nobody offers the name; the nearest one is suggested.
+    """
+    known = names(kind)
+    if name not in known:
+        raise UserError(f"no {kind[:-1]} named {name!r}{nearest(name, known)} (installed: {', '.join(known)})")
+    return known[name]
+
+
+def load(kind: str, name: str) -> Any:
+    """Imports what a name stands for.
+
+    Raises:
+        UserError: The name is unknown, or its distribution cannot be imported; the message names the distribution.
+    """
+    point = find(kind, name)
+    try:
+        return point.load()
+    except Exception as error:
+        raise UserError(f"{kind[:-1]} {name!r} of {origin(point)} could not be imported: {error}") from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` where a known name is close, else an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def origin(point: EntryPoint) -> str:
+    """The distribution and version behind an entry point, such as ``seqlab 0.1.0``."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def parse_cell(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Splits a cell's specification into its name and options.
+
+    Args:
+        spec: ``gru``, ``rrnn:feedback=updated,activation=relu`` or ``{"name": "rrnn", "feedback": "updated"}``.
+
+    Raises:
+        UserError: The specification has no name, or an option without a value.
+    """
+    if not isinstance(spec, str):
+        options = dict(spec)
+        if not isinstance(options.get("name"), str):
+            raise UserError(f"cell {dict(spec)} has no name; write {{name: lstm, option: value}}")
+        return options.pop("name"), options
+    name, _, text = spec.partition(":")
+    options = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"cell {spec!r}: {item!r} is not OPTION=VALUE")
+        options[key.strip()] = yaml.safe_load(value)
+    return name, options
+
+
+def recipe_path(name: str) -> Path:
+    """The YAML file of a recipe.
+
+    Args:
+        name: A path that ends in ``.yaml`` or ``.yml``, or the name of an installed recipe.
+
+    Raises:
+        UserError: There is no such file or recipe, or its distribution lacks the file.
+    """
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise UserError(f"no recipe file {name}")
+        return Path(name)
+    point = find(RECIPES, name)
+    folder = _source(point.value)
+    path = folder.parent / f"{name}.yaml" if folder else None
+    if path is None or not path.is_file():
+        raise UserError(f"recipe {name!r} of {origin(point)} is broken: package {point.value} holds no {name}.yaml")
+    return path
+
+
+def describe(kind: str, point: EntryPoint) -> str:
+    """One line about a cell or recipe, read from its source without importing it.
+
+    A cell's is the first line of its class docstring, a recipe's the first comment of its file.
+    """
+    if kind == RECIPES:
+        try:
+            first = recipe_path(point.name).read_text(encoding="utf-8").partition("\n")[0]
+        except UserError as error:
+            return str(error)
+        return first.removeprefix("#").strip() if first.startswith("#") else ""
+    path = _source(point.module)
+    if path is None:
+        return f"(module {point.module} is missing)"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == point.attr:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+def plugin_packages() -> set[str]:
+    """Top-level packages of every distribution that registered a cell or a recipe."""
+    return {point.module.partition(".")[0] for kind in (CELLS, RECIPES) for point in names(kind).values()}
+
+
+def _source(module: str) -> Path | None:
+    """The file a module would be loaded from; only its parent packages are imported."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ImportError:
+        return None
+    return Path(spec.origin) if spec and spec.origin else None

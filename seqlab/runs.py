@@ -1,0 +1,161 @@
+"""A run on disk: one directory with its configuration, checkpoints, logs, scores and pictures."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqlab.errors import UserError
+
+if TYPE_CHECKING:
+    from seqlab.config import Settings
+    from seqlab.tasks.base import Task
+
+
+class Run:
+    """The directory of a run; constructing it touches nothing.
+
+    ::
+
+        config.yaml          everything that was set, in full
+        checkpoints/         best.ckpt by the validation score, last.ckpt to go on from
+        logs/                metrics.csv and TensorBoard's events
+        curves.png           the learning curves
+        summary.json         what the fit ended with
+        scores.json          what evaluate found
+        translations/        hypotheses and references, a sentence a line
+
+    Args:
+        path: The directory.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.ckpt"
+        self.last = self.checkpoints / "last.ckpt"
+        self.logs = self.path / "logs"
+        self.metrics = self.logs / "metrics.csv"
+        self.curves = self.path / "curves.png"
+        self.summary = self.path / "summary.json"
+        self.scores = self.path / "scores.json"
+        self.translations = self.path / "translations"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def check_free(self, *, resume: bool, overwrite: bool) -> None:
+        """Makes sure that a fit may write here.
+
+        Raises:
+            UserError: There is something here and neither flag says what to do with it; there is nothing to resume; or
+                what should be overwritten is not a run.
+        """
+        occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        if resume:
+            if not self.config.is_file():
+                raise UserError(f"{self} holds no run to resume (no {self.config.name})")
+            if not self.last.is_file():
+                raise UserError(f"{self} has no checkpoint to resume from; start over with --overwrite")
+        elif occupied and not overwrite:
+            raise UserError(f"{self} is not empty: --resume goes on with its run, --overwrite replaces it, --run DIR takes another")
+        elif occupied and not self.config.is_file():
+            raise UserError(f"{self} is not a run (no {self.config.name}), so --overwrite leaves it alone; take another --run DIR")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process; the system lets go of it when the process ends, however it ends.
+
+        Raises:
+            UserError: Another process holds it, or the directory cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = open(self.path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115  (held open for the whole run)
+        except OSError as error:
+            raise UserError(f"cannot write to {self}: {error.strerror}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise UserError(f"{self} is in use by process {file.read().strip() or 'unknown'}") from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def clear(self) -> None:
+        """Removes everything but the lock."""
+        for entry in self.path.iterdir():
+            if entry.name == ".lock":
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def settings(self, argv: list[str] | None = None, prog: str = "seqlab") -> "Settings":
+        """What the run was configured with, changed by flags.
+
+        Raises:
+            UserError: This is no run, or a flag is wrong.
+        """
+        from seqlab.config import parse
+
+        if not self.config.is_file():
+            raise UserError(f"{self} is not a run (no {self.config.name})")
+        return parse(self.config, argv or [], prog=prog)
+
+    def checkpoint(self) -> Path:
+        """The best checkpoint, or the last one where no validation has chosen one yet.
+
+        Raises:
+            UserError: There is none.
+        """
+        for path in (self.best, self.last):
+            if path.is_file():
+                return path
+        raise UserError(f"{self} has no checkpoint yet: it ended, or was stopped, before the first one was written")
+
+
+def load(run: str | Path, device: str | None = None) -> "Task":
+    """The trained task of a run, ready to use.
+
+    Args:
+        run: Directory of the run.
+        device: Where to put the model, such as ``cpu`` or ``cuda``; a GPU where there is one if None.
+
+    Returns:
+        The task in evaluation mode, with its tokenizers: for translation,
+        ``seqlab.load("runs/x").translate(["A sentence."])``.
+
+    Raises:
+        UserError: There is no such run, it has no checkpoint, or the checkpoint does not fit its configuration.
+    """
+    import torch
+
+    task, _, _ = restore(Run(run))
+    return task.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def restore(run: Run, settings: "Settings | None" = None) -> tuple["Task", Any, dict[str, Any]]:
+    """A run's task with the weights of its checkpoint, its data module, and the checkpoint."""
+    from seqlab.training.checkpoints import load_checkpoint
+
+    settings = settings or run.settings()
+    path = run.checkpoint()
+    checkpoint = load_checkpoint(path)
+    data = settings.make_data()
+    try:
+        data.load_state_dict(checkpoint[type(data).__qualname__])
+        task = settings.make_task(data)
+        task.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"{path} does not fit {run.config}: {reason}") from error
+    return task.eval(), data, checkpoint

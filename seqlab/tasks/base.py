@@ -1,0 +1,109 @@
+"""What all tasks share: the training step, validation by metrics, optimizer and schedule."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from seqlab.metrics import Metric
+from seqlab.training.schedules import Constant, Schedule
+
+OptimizerCallable = Callable[[Iterable], Optimizer]
+Outputs = dict[str, dict[str, Any]]
+"""Named outputs of a batch, each with the arguments that metrics take; see :mod:`seqlab.metrics.base`."""
+
+NEVER = 1 << 62
+
+
+class Task(LightningModule):
+    """The base of every task. A subclass writes :meth:`loss` and :meth:`outputs`.
+
+    A batch has two counts: ``tokens``, over which its summed loss is taken, and ``step_tokens``, the same for its whole
+    optimizer step. Dividing by the second makes accumulated batches and several devices add up to exactly the mean over
+    the step's tokens, whatever their sizes.
+
+    Arguments of a subclass that are attributes of the data module, such as tokenizers, are filled from it.
+
+    Args:
+        metrics: Validation scores by the name they are logged under, as ``val/<name>``.
+        optimizer: Called with the parameters.
+        schedule: The learning rate over time; constant if None.
+    """
+
+    def __init__(
+        self, *, metrics: dict[str, Metric], optimizer: OptimizerCallable, schedule: Schedule | None = None
+    ):
+        super().__init__()
+        self.metrics = nn.ModuleDict(metrics)
+        self.make_optimizer, self.schedule = optimizer, schedule or Constant()
+
+    @abstractmethod
+    def loss(self, batch: Any) -> Tensor:
+        """The training loss of a batch, summed over its ``tokens``."""
+
+    @abstractmethod
+    def outputs(self, batch: Any, needs: set[str]) -> Outputs:
+        """The named outputs of a batch that metrics need."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        total = self.loss(batch)
+        self.log("train/loss", total.detach() / batch.tokens, batch_size=batch.tokens)
+        # Lightning divides by the accumulated batches, and DDP by the devices.
+        return total * (self.trainer.accumulate_grad_batches * self.trainer.world_size / batch.step_tokens)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.update_metrics(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        if not self.trainer.sanity_checking:
+            self.log_dict({f"val/{name}": float(value) for name, value in self.compute_metrics().items()})
+
+    def on_validation_end(self) -> None:
+        scheduler = self.lr_schedulers() if not self.trainer.sanity_checking else None
+        if isinstance(scheduler, ReduceLROnPlateau):
+            assert self.schedule.monitor is not None
+            scheduler.step(self.trainer.callback_metrics[self.schedule.monitor])
+
+    def update_metrics(self, batch: Any) -> Outputs:
+        """Adds a batch to every metric; returns the outputs they were given."""
+        metrics = self._metrics()
+        outputs = self.outputs(batch, {metric.needs for _, metric in metrics})
+        for _, metric in metrics:
+            metric.update(**outputs[metric.needs])
+        return outputs
+
+    def compute_metrics(self) -> dict[str, Tensor]:
+        """The score of every metric over the batches since the last call."""
+        scores = {}
+        for name, metric in self._metrics():
+            scores[name] = metric.compute()
+            metric.reset()
+        return scores
+
+    def signatures(self) -> dict[str, str]:
+        """How each score is computed."""
+        return {name: metric.signature() for name, metric in self._metrics()}
+
+    @torch.no_grad()
+    def score(self, batches: Iterable[Any]) -> Iterator[tuple[Any, Outputs]]:
+        """Adds batches to the metrics in evaluation mode, yielding each with its outputs."""
+        self.eval()
+        for batch in batches:
+            yield batch, self.update_metrics(self.transfer_batch_to_device(batch, self.device, 0))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        scheduler = self.schedule.configure(optimizer, self.trainer.max_steps)
+        config: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            # Stepped in on_validation_end: Lightning counts batches within an epoch, but validations may run across them.
+            config |= {"monitor": self.schedule.monitor, "frequency": NEVER, "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def _metrics(self) -> list[tuple[str, Metric]]:
+        return list(self.metrics.items())  # type: ignore[arg-type]

@@ -1,0 +1,207 @@
+"""The translation task.
+
+Shape suffixes: S = source steps, T = target steps, B = sentences, N = real target tokens, E = width of the features.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqlab import registry
+from seqlab.data.batches import cut_batches
+from seqlab.data.pairs import Batch, Ragged
+from seqlab.data.tokenizers import BOS, EOS, PAD, Tokenizer
+from seqlab.decoding.beam import beam_search
+from seqlab.decoding.greedy import greedy_search
+from seqlab.metrics import Metric
+from seqlab.models.encoder_decoder import EncoderDecoder
+from seqlab.models.loss import real_tokens, smoothed_cross_entropy, token_scores
+from seqlab.tasks.base import OptimizerCallable, Outputs, Task
+from seqlab.tasks.cells import cell_factory
+from seqlab.training.schedules import Schedule
+
+CellSpec = str | dict[str, Any]
+
+
+class Translation(Task):
+    """Encoder-decoder translation with attention.
+
+    Args:
+        source_tokenizer: Tokenizer of the source side, taken from the data.
+        target_tokenizer: Tokenizer of the target side, taken from the data.
+        cell: Recurrent cell of both sides: a name (see "seqlab cells"), NAME:OPTION=VALUE, or {name: NAME, OPTION: VALUE}.
+        encoder_cell: The encoder's, where it differs.
+        decoder_cell: The decoder's, where it differs.
+        embedding_size: Width of the embeddings, and of the features before the output layer.
+        encoder_size: Hidden size of an encoder layer, in each direction.
+        decoder_size: Hidden size of a decoder layer.
+        encoder_layers: Number of encoder layers.
+        decoder_layers: Number of decoder layers.
+        bidirectional: Run the encoder in both directions.
+        residual: Add a layer's input to its output, from the second layer on.
+        attention: dot, general, mlp or none.
+        tying: Which embeddings are one matrix: none, two-way (target and output) or three-way (source as well).
+        dropout: Probability of dropping elements of embeddings, of outputs between layers, and of features.
+        label_smoothing: Share of the target distribution that is spread over the vocabulary, in training only.
+        engine: Forces an engine for the recurrence: plain, deferred or native; null leaves it to the table.
+        beam: Width of the beam for translate and evaluate; 1 is greedy.
+        length_penalty: Exponent of the length that a hypothesis' log-probability is divided by.
+        validation_beam: Width of the beam in validation.
+        metrics: Validation scores by the name they are logged under.
+        optimizer: The optimizer.
+        schedule: The learning rate over time.
+    """
+
+    def __init__(
+        self,
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        cell: CellSpec = "gru",
+        encoder_cell: CellSpec | None = None,
+        decoder_cell: CellSpec | None = None,
+        embedding_size: int = 256,
+        encoder_size: int = 256,
+        decoder_size: int = 512,
+        encoder_layers: int = 1,
+        decoder_layers: int = 1,
+        bidirectional: bool = True,
+        residual: bool = False,
+        attention: str = "general",
+        tying: str = "three-way",
+        dropout: float = 0.2,
+        label_smoothing: float = 0.1,
+        engine: str | None = None,
+        beam: int = 5,
+        length_penalty: float = 1.0,
+        validation_beam: int = 1,
+        *,
+        metrics: dict[str, Metric],
+        optimizer: OptimizerCallable,
+        schedule: Schedule | None = None,
+    ):
+        super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule)
+        self.source_tokenizer, self.target_tokenizer = source_tokenizer, target_tokenizer
+        self.label_smoothing = label_smoothing
+        self.beam, self.length_penalty, self.validation_beam = beam, length_penalty, validation_beam
+        self.cell_specs = {"encoder": encoder_cell or cell, "decoder": decoder_cell or cell}
+        self.network = EncoderDecoder(
+            len(source_tokenizer),
+            len(target_tokenizer),
+            cell_factory(self.cell_specs["encoder"]),
+            cell_factory(self.cell_specs["decoder"]),
+            embedding_size=embedding_size,
+            encoder_size=encoder_size,
+            decoder_size=decoder_size,
+            encoder_layers=encoder_layers,
+            decoder_layers=decoder_layers,
+            bidirectional=bidirectional,
+            residual=residual,
+            attention=attention,
+            tying=tying,
+            dropout=dropout,
+            engine=engine,
+        )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The label-smoothed cross-entropy of the batch's target tokens, summed."""
+        return smoothed_cross_entropy(*self._features(batch), self.network.output, self.label_smoothing)
+
+    def outputs(self, batch: Batch, needs: set[str]) -> Outputs:
+        """``tokens`` by teacher forcing, ``text`` by search."""
+        outputs: Outputs = {}
+        if "tokens" in needs:
+            nll_N, hits_N = token_scores(*self._features(batch), self.network.output)
+            outputs["tokens"] = {"nll": nll_N, "hits": hits_N}
+        if "text" in needs:
+            beam = self.beam if self._trainer is None else self.validation_beam
+            hypotheses = self._search(batch.source_SB, batch.source_lengths_B, beam, self.length_penalty)
+            outputs["text"] = {"hypotheses": hypotheses, "references": batch.references}
+        return outputs
+
+    def translate(
+        self,
+        lines: Sequence[str],
+        *,
+        beam: int | None = None,
+        length_penalty: float | None = None,
+        batch_tokens: int = 4000,
+    ) -> list[str]:
+        """Translates lines of text.
+
+        Args:
+            lines: Source sentences; an empty one gives an empty translation.
+            beam: Width of the beam, 1 for greedy; the task's own if None.
+            length_penalty: Exponent of the length; the task's own if None.
+            batch_tokens: The most source tokens of a batch, padding included.
+
+        Returns:
+            One translation for each line, in the same order.
+        """
+        translations = [""] * len(lines)
+        for numbers, hypotheses in self.translate_batches(lines, beam, length_penalty, batch_tokens):
+            for number, hypothesis in zip(numbers, hypotheses, strict=True):
+                translations[number] = hypothesis
+        return translations
+
+    @torch.no_grad()
+    def translate_batches(
+        self, lines: Sequence[str], beam: int | None = None, length_penalty: float | None = None, batch_tokens: int = 4000
+    ) -> Iterator[tuple[list[int], list[str]]]:
+        """Translates lines batch by batch, of like length: yields line numbers and their translations."""
+        self.eval()
+        numbers = np.array([number for number, line in enumerate(lines) if line.strip()], dtype=np.int64)
+        source = Ragged(self.source_tokenizer.encode(lines[number]) for number in numbers)
+        lengths = source.lengths_N + 1
+        order = np.argsort(lengths, kind="stable")
+        for index_B in cut_batches(order, lengths[order], batch_tokens) if len(numbers) else []:
+            source_SB = source.padded(index_B, [], [EOS]).to(self.device)
+            lengths_B = torch.from_numpy(lengths[index_B]).to(self.device)
+            hypotheses = self._search(
+                source_SB,
+                lengths_B,
+                self.beam if beam is None else beam,
+                self.length_penalty if length_penalty is None else length_penalty,
+            )
+            yield numbers[index_B].tolist(), hypotheses
+
+    def examples(self, data: Any, count: int = 10) -> Iterator[str]:
+        """Lines that show translations of sentences the model was not trained on.
+
+        Args:
+            data: The data module.
+            count: Number of sentences, spread evenly over the test split, or the validation split if there is none.
+        """
+        corpus = data.text("test" if data.has("test") else "val")
+        rows = [corpus[row] for row in range(0, len(corpus), max(1, len(corpus) // count))[:count]]
+        for row, translation in zip(rows, self.translate([row["source"] for row in rows]), strict=True):
+            yield f"source       {row['source']}\ntranslation  {translation}\nreference    {row['target']}\n"
+
+    def cell_origins(self) -> dict[str, str]:
+        """The cell of each side, and the distribution that supplies it."""
+        origins = {}
+        for side, spec in self.cell_specs.items():
+            name, _ = registry.parse_cell(spec)
+            origins[side] = f"{name} of {registry.origin(registry.find(registry.CELLS, name))}"
+        return origins
+
+    def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features and targets of the batch's real tokens."""
+        features_TBE = self.network(batch.source_SB, batch.source_lengths_B, batch.target_TB[:-1])
+        return real_tokens(features_TBE, batch.target_TB[1:], PAD)
+
+    def _search(self, source_SB: Tensor, lengths_B: Tensor, beam: int, length_penalty: float) -> list[str]:
+        """The best translation of every sentence; it has at most twice its source's tokens and ten."""
+        state, limits_B = self.network.start(source_SB, lengths_B), 2 * lengths_B + 10
+        if beam == 1:
+            best = greedy_search(self.network, state, limits_B, bos=BOS, eos=EOS)
+        else:
+            found = beam_search(
+                self.network, state, limits_B, bos=BOS, eos=EOS, beam=beam, length_penalty=length_penalty
+            )
+            best = [hypotheses[0] for hypotheses in found]
+        return [self.target_tokenizer.decode(hypothesis.tokens) for hypothesis in best]
+
+

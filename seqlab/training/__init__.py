@@ -1,0 +1,1 @@
+"""What a fit needs besides its model: seeds, checkpoints, schedules, logs, progress, pictures."""

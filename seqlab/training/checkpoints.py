@@ -1,0 +1,151 @@
+"""Checkpoints: which are kept, how they reach the disk, and what they say of themselves."""
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+
+from seqlab.errors import UserError
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, syncs it and renames it: whenever the power fails, a whole one is there."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.writing")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint onto the CPU; only tensors, numbers and text are accepted.
+
+    Raises:
+        UserError: It is missing, damaged, or not one of seqlab's.
+    """
+    if not path.is_file():
+        raise UserError(f"no checkpoint {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever torch says of a damaged or hostile file
+        raise UserError(f"{path} is no readable checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(checkpoint, dict) or "seqlab" not in checkpoint:
+        raise UserError(f"{path} is not a checkpoint of seqlab")
+    return checkpoint
+
+
+class Record(Callback):
+    """Puts the run's configuration and versions into every checkpoint.
+
+    Args:
+        config: The configuration as YAML text.
+    """
+
+    def __init__(self, config: str):
+        self.config = config
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["seqlab"] = {
+            "version": version("seqlab"),
+            "torch": str(torch.__version__),
+            "config": self.config,
+            "cells": pl_module.cell_origins() if hasattr(pl_module, "cell_origins") else {},
+        }
+
+
+class StopAtNaN(Callback):
+    """Ends a run whose loss or weights are no longer numbers, before such weights replace good ones on disk.
+
+    Args:
+        folder: Folder of the checkpoints.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not torch.isfinite(outputs["loss"]):
+            self._stop(trainer, f"the loss is {float(outputs['loss'])}")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        for name, parameter in pl_module.named_parameters():
+            if not torch.isfinite(parameter).all():
+                self._stop(trainer, f"weight {name} is no longer finite")
+
+    def _stop(self, trainer: Trainer, what: str) -> None:
+        saved = [path for path in (self.folder / LAST, self.folder / BEST) if path.is_file()]
+        rest = f"the last good checkpoint is {saved[0]}" if saved else "no checkpoint was written yet"
+        raise UserError(
+            f"{what} at step {trainer.global_step}: {rest}; try a lower learning rate (model.optimizer.init_args.lr) or "
+            "clipping (trainer.gradient_clip_val)"
+        )
+
+
+class SaveLast(Checkpoint):
+    """Writes the last checkpoint every so many optimizer steps, and at the end.
+
+    Args:
+        path: Where.
+        every_n_steps: Optimizer steps between two writings.
+    """
+
+    def __init__(self, path: Path, every_n_steps: int):
+        if every_n_steps < 1:
+            raise UserError(f"checkpoint.every_n_steps must be at least 1, not {every_n_steps}")
+        self.path, self.every_n_steps = path, every_n_steps
+        self._saved = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if step != self._saved and (step % self.every_n_steps == 0 or step == trainer.max_steps):
+            self._saved = step  # with accumulation several batches end at one step
+            trainer.save_checkpoint(self.path)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._saved = trainer.global_step
+
+
+def checkpoint_callbacks(
+    folder: Path, *, monitor: str, mode: str, patience: int | None, every_n_steps: int
+) -> list[Callback]:
+    """The callbacks that keep the best checkpoint by a validation score and the last one, and stop early.
+
+    Args:
+        folder: Folder of the checkpoints.
+        monitor: Name of the score, such as ``val/bleu``.
+        mode: ``max`` if more is better, else ``min``.
+        patience: Validations without a better score after which training stops; never if None.
+        every_n_steps: Optimizer steps between two writings of the last checkpoint.
+    """
+    best = ModelCheckpoint(
+        dirpath=folder,
+        filename=Path(BEST).stem,
+        monitor=monitor,
+        mode=mode,
+        save_top_k=1,
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+    )
+    callbacks: list[Callback] = [best, SaveLast(folder / LAST, every_n_steps)]
+    if patience is not None:
+        callbacks.append(EarlyStopping(monitor=monitor, mode=mode, patience=patience, check_on_train_epoch_end=False))
+    return callbacks

@@ -1,0 +1,108 @@
+"""The log of a run: one CSV file with a row for every logged step and every validation."""
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+Row = dict[str, str | float]
+
+
+class Throughput(Callback):
+    """Measures target tokens per second of training; validations and checkpoints are not counted."""
+
+    def __init__(self) -> None:
+        self.tokens, self.seconds = 0, 0.0
+        self.recent = 0.0
+        """Tokens per second over the last moments: an exponential mean with a memory of about 50 batches."""
+        self._started = 0.0
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        seconds = time.perf_counter() - self._started
+        tokens = batch.tokens * trainer.world_size
+        self.tokens += tokens
+        self.seconds += seconds
+        self.recent = 0.98 * self.recent + 0.02 * tokens / seconds if self.recent else tokens / seconds
+
+    @property
+    def mean(self) -> float:
+        """Tokens per second of this process' whole training."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+
+class MetricsLog(Callback):
+    """Appends to ``metrics.csv``: training loss, rate and speed every few steps, the scores of each validation.
+
+    When a run is taken up from a checkpoint, rows past the checkpoint's step go, since those steps happen again.
+
+    Args:
+        path: The file.
+        throughput: Where the speed comes from.
+        every_n_steps: Optimizer steps between two rows of training.
+    """
+
+    def __init__(self, path: Path, throughput: Throughput, every_n_steps: int):
+        self.path, self.throughput, self.every_n_steps = path, throughput, max(1, every_n_steps)
+        self._columns: list[str] = []
+        self._logged = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._logged = trainer.global_step
+        if trainer.is_global_zero:
+            self._rewrite([row for row in read_rows(self.path) if float(row["step"]) <= trainer.global_step])
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if step == self._logged or step % self.every_n_steps:
+            return
+        self._logged = step
+        self._append(
+            trainer,
+            {
+                "train/loss": float(trainer.callback_metrics["train/loss"]),
+                "lr": trainer.optimizers[0].param_groups[0]["lr"],
+                "tokens/s": round(self.throughput.recent, 1),
+            },
+        )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+            self._append(trainer, scores)
+
+    def _append(self, trainer: Trainer, values: dict[str, float]) -> None:
+        if not trainer.is_global_zero:
+            return
+        row: Row = {"step": trainer.global_step, "epoch": trainer.current_epoch, **values}
+        if not set(row) <= set(self._columns):
+            self._rewrite([*read_rows(self.path), row])
+        else:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self._columns).writerow(row)
+
+    def _rewrite(self, rows: list[Row]) -> None:
+        self._columns = list(dict.fromkeys(["step", "epoch", *(name for row in rows for name in row)]))
+        temporary = self.path.with_suffix(".writing")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, self.path)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a metrics file, none if there is no file; empty fields are left out."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]

@@ -1,0 +1,84 @@
+"""What a person sees while a model trains: a bar with loss, speed and last scores, and a line for each validation."""
+
+import sys
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from tqdm import tqdm
+
+from seqlab.training.logs import Throughput
+
+
+class Progress(Callback):
+    """One bar over all optimizer steps, on stderr. Without a terminal there are only the lines of the validations.
+
+    Args:
+        throughput: Where the speed comes from.
+        monitor: The score that decides which checkpoint is the best; lines that improve it are marked.
+        mode: ``max`` if more of it is better, else ``min``.
+    """
+
+    def __init__(self, throughput: Throughput, monitor: str, mode: str):
+        self.throughput, self.monitor, self.sign = throughput, monitor, 1 if mode == "max" else -1
+        self._bar: tqdm | None = None
+        self._best = float("-inf")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._best = state_dict["best"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._bar = tqdm(
+                total=trainer.max_steps if trainer.max_steps > 0 else None,
+                initial=trainer.global_step,
+                desc="training",
+                unit="step",
+                dynamic_ncols=True,
+                disable=not sys.stderr.isatty(),
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
+            )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._bar is not None and not self._bar.disable and trainer.global_step > self._bar.n:
+            scores = {name: f"{float(value):.4g}" for name, value in trainer.callback_metrics.items() if name == self.monitor}
+            self._bar.set_postfix(
+                {"loss": f"{float(trainer.callback_metrics['train/loss']):.3f}", "tokens/s": f"{self.throughput.recent:,.0f}"}
+                | scores,
+                refresh=False,
+            )
+            self._bar.update(trainer.global_step - self._bar.n)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._bar is not None and not trainer.sanity_checking:
+            self._bar.set_description("validating")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._bar is None or trainer.sanity_checking:
+            return
+        self._bar.set_description("training")
+        values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        parts = [f"step {trainer.global_step:>6,}", f"epoch {trainer.current_epoch:>3}"]
+        if "train/loss" in trainer.callback_metrics:
+            parts.append(f"train/loss {float(trainer.callback_metrics['train/loss']):7.3f}")
+        parts += [f"{name} {value:7.2f}" for name, value in values.items()]
+        parts.append(f"{self.throughput.recent:,.0f} tokens/s")
+        if self.monitor in values and self.sign * values[self.monitor] > self._best:
+            self._best = self.sign * values[self.monitor]
+            parts.append("*")
+        self._bar.write("  ".join(parts), file=sys.stderr)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,129 @@
+"""Learning rates over time.
+
+A schedule multiplies the optimizer's learning rate by a factor for each optimizer step. Its length is the recipe's
+``trainer.max_steps``, so that a resumed run has the same one.
+"""
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+
+from seqlab.errors import UserError
+
+
+class Schedule:
+    """A constant rate after a linear warm-up; the base of the others.
+
+    Args:
+        warmup: Steps over which the rate rises from near 0.
+    """
+
+    monitor: str | None = None
+    """The score a schedule listens to, for one that is stepped after validations instead of after batches."""
+
+    def __init__(self, warmup: int = 0):
+        if warmup < 0:
+            raise UserError(f"schedule: warmup must not be negative, not {warmup}")
+        self.warmup = warmup
+
+    def factor(self, step: int, total: int) -> float:
+        """The factor at a step (from 0), without the warm-up."""
+        return 1.0
+
+    def configure(self, optimizer: Optimizer, total: int) -> LRScheduler | ReduceLROnPlateau:
+        """The torch scheduler of an optimizer for a run of ``total`` steps, -1 if that is open."""
+
+        def rate(step: int) -> float:
+            return min(1.0, (step + 1) / self.warmup if self.warmup else 1.0) * self.factor(step, total)
+
+        return LambdaLR(optimizer, rate)
+
+
+class Constant(Schedule):
+    """The optimizer's own rate, after the warm-up."""
+
+
+class InverseSquareRoot(Schedule):
+    """Falls with the inverse square root of the step after the warm-up (Vaswani et al. 2017).
+
+    Args:
+        warmup: Steps over which the rate rises; at their end it is the optimizer's own.
+    """
+
+    def __init__(self, warmup: int = 1000):
+        super().__init__(max(warmup, 1))
+
+    def factor(self, step: int, total: int) -> float:
+        return math.sqrt(self.warmup / max(step + 1, self.warmup))
+
+
+class _Limited(Schedule):
+    """A schedule that needs to know its end."""
+
+    def __init__(self, warmup: int = 0, final: float = 0.0):
+        super().__init__(warmup)
+        self.final = final
+
+    def configure(self, optimizer: Optimizer, total: int) -> LRScheduler | ReduceLROnPlateau:
+        if total < 1:
+            raise UserError(f"schedule {type(self).__name__} needs an end: set trainer.max_steps")
+        return super().configure(optimizer, total)
+
+    def progress(self, step: int, total: int) -> float:
+        """The share of the way from the end of the warm-up to the end, between 0 and 1."""
+        return min(1.0, max(0.0, (step - self.warmup) / max(1, total - self.warmup)))
+
+
+class Cosine(_Limited):
+    """Falls along half a cosine to ``final`` x the rate (Loshchilov and Hutter 2017).
+
+    Args:
+        warmup: Steps over which the rate rises.
+        final: Factor at the end.
+    """
+
+    def factor(self, step: int, total: int) -> float:
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * self.progress(step, total)))
+
+
+class Linear(_Limited):
+    """Falls along a line to ``final`` x the rate.
+
+    Args:
+        warmup: Steps over which the rate rises.
+        final: Factor at the end.
+    """
+
+    def factor(self, step: int, total: int) -> float:
+        return 1 - (1 - self.final) * self.progress(step, total)
+
+
+class Plateau(Schedule):
+    """Lowers the rate when a validation score has stopped getting better.
+
+    Args:
+        monitor: Name of the score, such as val/bleu.
+        mode: max if more is better, else min.
+        factor: What the rate is multiplied by.
+        patience: Validations without a better score that are waited for.
+        minimum: The rate does not fall below it.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val/perplexity",
+        mode: str = "min",
+        factor: float = 0.5,
+        patience: int = 2,
+        minimum: float = 0.0,
+    ):
+        super().__init__()
+        if mode not in ("min", "max") or not 0 < factor < 1:
+            raise UserError(f"schedule Plateau: mode is min or max and factor between 0 and 1, not {mode!r} and {factor}")
+        self.monitor, self.mode, self.shrink, self.patience, self.minimum = monitor, mode, factor, patience, minimum
+
+    def configure(self, optimizer: Optimizer, total: int) -> ReduceLROnPlateau:
+        return ReduceLROnPlateau(
+            optimizer, mode=self.mode, factor=self.shrink, patience=self.patience, min_lr=self.minimum  # type: ignore[arg-type]
+        )

@@ -1,0 +1,72 @@
+"""What a fit says when it begins and ends."""
+
+import json
+import logging
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from seqlab.training.curves import draw_curves
+from seqlab.training.logs import Throughput, read_rows
+
+log = logging.getLogger("seqlab")
+
+
+def describe_model(task: Any) -> str:
+    """One line on a task: its class, its cells, its number of parameters."""
+    count = sum(parameter.numel() for parameter in task.parameters())
+    cells = task.cell_origins() if hasattr(task, "cell_origins") else {}
+    sides = "".join(f", {side} {origin}" for side, origin in cells.items())
+    return f"model: {type(task).__name__}, {count:,} parameters{sides}"
+
+
+def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: Throughput, checkpoint: Any) -> None:
+    """Writes ``summary.json`` and ``curves.png``, and prints scores, cost, places and some examples.
+
+    Args:
+        run: The :class:`~seqlab.runs.Run`.
+        task: The task with its best weights.
+        data: Its data module.
+        trainer: The trainer, which has ended.
+        throughput: The speed of this process' training.
+        checkpoint: Which score chose the best checkpoint.
+    """
+    best = best_row(run, checkpoint.monitor, checkpoint.mode)
+    scores = {name: float(value) for name, value in best.items() if name.startswith("val/")}
+    summary = {
+        "steps": trainer.global_step,
+        "best_step": int(best["step"]) if best else None,
+        "scores": scores,
+        "signatures": task.signatures(),
+        "training_seconds": round(throughput.seconds, 1),
+        "tokens_per_second": round(throughput.mean, 1),
+        "parameters": sum(parameter.numel() for parameter in task.parameters()),
+    }
+    run.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    draw_curves(run.metrics, run.curves, f"{run.path.name}: {describe_model(task).removeprefix('model: ')}")
+    for line in _examples(task, data):
+        log.info("%s", line)
+    minutes, seconds = divmod(round(throughput.seconds), 60)
+    rows = {
+        "best checkpoint": f"{run.checkpoint()}, step {best['step'] if best else trainer.global_step} of {trainer.global_step}",
+        **{name: f"{value:.2f}" for name, value in scores.items()},
+        "training": f"{minutes} min {seconds} s, {throughput.mean:,.0f} target tokens/s",
+        "learning curves": str(run.curves),
+        "logs": f"{run.metrics} (tensorboard --logdir {run.logs})",
+    }
+    width = max(map(len, rows))
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in rows.items()))
+
+
+def best_row(run: Any, monitor: str, mode: str) -> dict[str, Any]:
+    """The first row of the log with the best value of a score; empty if there was no validation."""
+    rows = [row for row in read_rows(run.metrics) if monitor in row]
+    if not rows:
+        return {}
+    sign = 1 if mode == "max" else -1
+    return max(rows, key=lambda row: sign * float(row[monitor]))
+
+
+def _examples(task: Any, data: Any) -> list[str]:
+    """A few outputs of the best weights, where the task shows any."""
+    return list(task.examples(data)) if hasattr(task, "examples") else []
