@@ -6,7 +6,9 @@ these two classes, with the recipe's values as defaults, so that help, types and
 
 import argparse
 import inspect
+import logging
 import re
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -88,6 +90,7 @@ class Settings:
 
     def make_trainer(self, **own: Any) -> Trainer:
         """The trainer; lists given here are added to the configured ones."""
+        _quieten_lightning()
         values = dict(self.built.trainer)
         for name, value in own.items():
             values[name] = [*(values.get(name) or []), *value] if isinstance(value, list) else value
@@ -167,6 +170,13 @@ def read_recipe(path: Path) -> dict[str, Any]:
         if not isinstance(values.get(key), str):
             raise UserError(f"{path} is not a recipe: it names no class as {key!r}")
     return values
+
+
+def _quieten_lightning() -> None:
+    """Leaves out what Lightning says of devices, tips and defaults, and a deprecation inside it; warnings stay."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 
 def _import(recipe: Path, key: str, path: str) -> type:

@@ -41,7 +41,7 @@ _COMING, _COMING_DAYS = date(2027, 1, 1), 10 * 365
 
 
 class Slot(NamedTuple):
-    """What can stand in a frame: value `index` (below `size`) of the slot, in a language, as texts by field name."""
+    """What can stand in a frame: for value `index` (below `size`) and a language, the texts by field name."""
 
     size: int
     texts: Callable[[int, str], dict[str, str]]
@@ -68,7 +68,7 @@ def phrasebook(languages: Sequence[str], split: str = "train", size: int | None 
     start, stop = _STRETCHES[split]
     limit = sum(len(range(_count(frame))[start:stop]) for frame in FRAMES)
     if not 1 <= size <= limit:
-        raise UserError(f"phrasebook: {split} can have 1 to {limit} sentence pairs, not {size}")
+        raise UserError(f"phrasebook: {split} can have 1 to {limit} sentences, not {size}")
     return [
         tuple(_sentence(frame, item, language) for language in languages)
         for frame, item in itertools.islice(_draw(split), size)
@@ -168,7 +168,7 @@ def _language(index: int, language: str) -> str:
 
 
 def _number(index: int, language: str) -> str:
-    """Spelled out, 2 to 999."""
+    """Spelled out, 2 to 199: few enough to see each a dozen times in the default train split."""
     return num2words(index + 2, lang=language)
 
 
@@ -219,12 +219,9 @@ def _bill(index: int, language: str) -> dict[str, str]:
     """A price of 30.00 to 129.50 in steps of 0.50, and cash that is 0.50 to 20.00 short of it, in one currency."""
     rest, currency = divmod(index, len(table.NAMED_CURRENCIES))
     price, short = divmod(rest, 40)
-    cents = 3000 + 50 * price
-    code = table.NAMED_CURRENCIES[currency]
-    return {
-        "price": _named_amount(cents, code, language),
-        "cash": _named_amount(cents - 50 * (short + 1), code, language),
-    }
+    code, price_cents = table.NAMED_CURRENCIES[currency], 3000 + 50 * price
+    cash_cents = price_cents - 50 * (short + 1)
+    return {"price": _named_amount(price_cents, code, language), "cash": _named_amount(cash_cents, code, language)}
 
 
 SLOTS: dict[str, Slot] = {
@@ -237,8 +234,8 @@ SLOTS: dict[str, Slot] = {
     "two_countries": _pair("country", len(_COUNTRIES), _country),
     "language": _single("language", len(_SPOKEN), _language),
     "two_languages": _pair("language", len(_SPOKEN), _language),
-    "number": _single("number", 998, _number),
-    "other_number": _single("other_number", 998, _number),
+    "number": _single("number", 198, _number),
+    "other_number": _single("other_number", 198, _number),
     "age": _single("age", 85, lambda i, language: str(i + 6)),
     "percent": _single("percent", 78, _percent),
     "inhabitants": _single("inhabitants", 9850, lambda i, language: format_decimal(i + 150, locale=_LOCALES[language])),

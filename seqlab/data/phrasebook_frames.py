@@ -83,11 +83,11 @@ FRAMES: tuple[Frame, ...] = (
         es="País de nacimiento: {country}, fecha de nacimiento: {date}.",
     ),
     Frame(
-        slots=("country", "postage"),
-        en="He wrote “{country}” on the envelope and paid {postage}.",
-        de="Er schrieb „{country}“ auf den Umschlag und bezahlte {postage}.",
-        fr="Il a écrit « {country} » sur l'enveloppe et a payé {postage}.",
-        es="Escribió «{country}» en el sobre y pagó {postage}.",
+        slots=("postage", "country"),
+        en="He paid {postage} and wrote on the envelope: {country}.",
+        de="Er bezahlte {postage} und schrieb auf den Umschlag: {country}.",
+        fr="Il a payé {postage} et a écrit sur l'enveloppe : {country}.",
+        es="Pagó {postage} y escribió en el sobre: {country}.",
     ),
     Frame(
         slots=("two_languages",),

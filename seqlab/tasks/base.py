@@ -60,8 +60,9 @@ class Task(LightningModule):
         self.update_metrics(batch)
 
     def on_validation_epoch_end(self) -> None:
-        if not self.trainer.sanity_checking:
-            self.log_dict({f"val/{name}": float(value) for name, value in self.compute_metrics().items()})
+        # The metrics themselves, not their values: Lightning would round those to float32. It computes and resets them.
+        for name, metric in self._metrics():
+            self.log(f"val/{name}", metric)
 
     def on_validation_end(self) -> None:
         scheduler = self.lr_schedulers() if not self.trainer.sanity_checking else None

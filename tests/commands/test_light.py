@@ -1,0 +1,88 @@
+"""Lists, help and wrong names answer without importing torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqlab import __version__
+
+SPY = """
+import sys
+class Spy:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "lightning", "datasets", "jsonargparse"):
+            raise SystemExit(f"imported {name}")
+sys.meta_path.insert(0, Spy())
+from seqlab.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def light(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """The command in a process that ends as soon as anything heavy is imported."""
+    return subprocess.run([sys.executable, "-c", SPY, *argv], capture_output=True, text=True, cwd=cwd, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], "fit"),
+        (["-h"], "translate lines"),
+        (["--help"], "translate lines"),
+        (["--version"], f"seqlab {__version__}"),
+        (["cells"], "Long short-term memory"),
+        (["recipes"], "translation"),
+        (["recipes", "show", "translation"], "seqlab.tasks.Translation"),
+        (["fit", "-h"], "--recipe"),
+        (["evaluate", "-h"], "--split"),
+        (["translate", "-h"], "--beam"),
+    ],
+)
+def test_answers_at_once(argv: list[str], expected: str) -> None:
+    done = light(*argv)
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["fitt"], "no command named 'fitt'; did you mean 'fit'?"),
+        (["fit"], "which recipe?"),
+        (["fit", "--recipe", "translaton"], "no recipe named 'translaton'; did you mean 'translation'?"),
+        (["fit", "--recipe", "missing.yaml"], "no recipe file missing.yaml"),
+        (["fit", "--recipe", "translation", "--model.cell", "lstmm"], "no cell named 'lstmm'; did you mean 'lstm'?"),
+        (["fit", "--recipe", "translation", "--model.encoder_cell=grru"], "no cell named 'grru'; did you mean 'gru'?"),
+        (["fit", "--recipe", "translation", "--resume", "--run", "nowhere"], "nowhere holds no run to resume"),
+        (["fit", "--recipe", "translation", "--resume", "--overwrite"], "contradict"),
+        (["recipes", "show", "translaton"], "did you mean 'translation'?"),
+        (["recipes", "copy", "translation", "mine.txt"], "ends in .yaml"),
+        (["evaluate", "nowhere"], "nowhere has no checkpoint yet"),
+        (["translate", "nowhere"], "nowhere has no checkpoint yet"),
+        (["translate"], "RUN"),
+        (["cells", "--unknown"], "--unknown"),
+    ],
+)
+def test_wrong_names_take_one_line(argv: list[str], expected: str, tmp_path: Path) -> None:
+    done = light(*argv, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_a_recipe_is_copied_once(tmp_path: Path) -> None:
+    copied = light("recipes", "copy", "translation", "mine.yaml", cwd=tmp_path)
+    assert copied.returncode == 0, copied.stderr
+    (tmp_path / "mine.yaml").write_text("# changed")
+    again = light("recipes", "copy", "translation", "mine.yaml", cwd=tmp_path)
+    assert again.returncode == 2 and "exists" in again.stderr
+    assert (tmp_path / "mine.yaml").read_text() == "# changed"
+
+
+def test_importing_seqlab_imports_no_torch() -> None:
+    code = "import sys, seqlab; dir(seqlab); seqlab.__version__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

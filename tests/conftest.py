@@ -1,0 +1,75 @@
+"""What tests of whole commands share: a small parallel corpus, and the command in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+NOUNS = {"dog": "Hund", "cat": "Kater", "man": "Mann", "boy": "Junge", "bird": "Vogel", "horse": "Gaul", "fox": "Fuchs"}
+VERBS = {"sees": "sieht", "hears": "hört", "likes": "mag", "finds": "findet", "calls": "ruft"}
+TINY = [
+    *("--data.source", "en", "--data.target", "de", "--data.tokenizer.vocab_size", "60", "--data.batch_tokens", "150"),
+    *("--model.embedding_size", "16", "--model.encoder_size", "12", "--model.decoder_size", "20"),
+    *("--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "5"),
+]
+"""Settings of the translation recipe that train in a second."""
+
+Seqlab = Callable[..., subprocess.CompletedProcess]
+
+
+def write_corpus(folder: Path) -> Path:
+    """Writes train, val and test of 175, 40 and 30 pairs; returns the folder."""
+    pairs = [
+        (f"The {a} {v} the {b}.", f"Der {NOUNS[a]} {VERBS[v]} den {NOUNS[b]}.")
+        for a in NOUNS
+        for v in VERBS
+        for b in NOUNS
+    ]
+    pairs = [pairs[number * 97 % len(pairs)] for number in range(len(pairs))]
+    for split, rows in (("train", pairs[:175]), ("val", pairs[175:215]), ("test", pairs[215:])):
+        for side, language in enumerate(("en", "de")):
+            text = "".join(f"{row[side]}\n" for row in rows)
+            (folder / f"{split}.{language}").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small English-German corpus."""
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def tiny(corpus: Path) -> list[str]:
+    """Flags that make the translation recipe small and point it at the corpus."""
+    return [*TINY, *(part for split in ("train", "val", "test") for part in (f"--data.{split}", str(corpus / split)))]
+
+
+@pytest.fixture(scope="session")
+def seqlab() -> Seqlab:
+    """Runs the command as a user does, with one thread."""
+
+    def run(*argv: str | Path, stdin: bytes | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "seqlab", *map(str, argv)],
+            input=stdin,
+            cwd=cwd,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(seqlab: Seqlab, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was trained for a few steps."""
+    run = tmp_path_factory.mktemp("runs") / "trained"
+    steps = ["--trainer.max_steps", "40", "--trainer.val_check_interval", "20", "--checkpoint.every_n_steps", "15"]
+    done = seqlab("fit", "--recipe", "translation", "--run", run, *tiny, *steps)
+    assert done.returncode == 0, done.stderr.decode()
+    return run

@@ -1,0 +1,145 @@
+"""Parallel corpora: the ways to name one, what ends a line, and what is said of a broken one."""
+
+import re
+
+import pytest
+
+from seqlab.data.corpora import parallel_corpus
+from seqlab.errors import UserError
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file's bytes into a folder of the test's own; returns its path."""
+
+    def write(name: str, content: bytes | str) -> str:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
+
+
+def read(name):
+    """The two sides of a corpus, as lists."""
+    corpus = parallel_corpus(name, "train", "en", "de")
+    assert corpus.column_names == ["source", "target"]
+    return list(corpus["source"]), list(corpus["target"])
+
+
+def error(name) -> str:
+    with pytest.raises(UserError) as caught:
+        read(name)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+EXPECTED = (["one house", "two"], ["ein Haus", "zwei"])
+
+
+@pytest.fixture
+def files(write) -> tuple[str, str]:
+    return write("corpus.en", "one house\ntwo\n"), write("corpus.de", "ein Haus\nzwei\n")
+
+
+def test_path_prefix(files):
+    assert read(files[0].removesuffix(".en")) == EXPECTED
+
+
+def test_path_prefix_takes_the_languages_as_suffixes(files, write):
+    write("corpus.fr", "une maison\ndeux\n")
+    corpus = parallel_corpus(files[0].removesuffix(".en"), "train", "fr", "en")
+    assert (list(corpus["source"]), list(corpus["target"])) == (["une maison", "deux"], EXPECTED[0])
+
+
+@pytest.mark.parametrize("comma", [",", ", "])
+def test_two_files_with_a_comma(files, comma):
+    assert read(comma.join(files)) == EXPECTED
+    assert read(comma.join(reversed(files))) == EXPECTED[::-1]
+
+
+def test_two_files_as_a_list(files):
+    assert read(list(files)) == EXPECTED
+
+
+def test_the_phrasebook_by_name():
+    corpus = parallel_corpus("phrasebook", "val", "en", "de")
+    assert corpus.column_names == ["source", "target"]
+    assert len(corpus) == 500
+    assert len(set(corpus["source"])) == 500 and set(corpus["source"]).isdisjoint(corpus["target"])
+
+
+def test_carriage_returns_and_byte_order_mark_are_dropped(write):
+    write("corpus.en", b"\xef\xbb\xbfone house\r\ntwo\r\n")
+    write("corpus.de", "ein Haus\nzwei\n")
+    assert read(write("corpus.en", b"\xef\xbb\xbfone house\r\ntwo\r\n").removesuffix(".en")) == EXPECTED
+
+
+def test_last_line_without_line_end(write):
+    write("corpus.en", "one house\ntwo")
+    assert read(write("corpus.de", "ein Haus\nzwei\n").removesuffix(".de")) == EXPECTED
+
+
+def test_empty_lines_count(write):
+    write("corpus.en", "one\n\nthree\n\n")
+    assert read(write("corpus.de", "\nzwei\n\n\n").removesuffix(".de")) == (["one", "", "three", ""], ["", "zwei", "", ""])
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\r"])
+def test_only_a_line_feed_ends_a_line(write, character):
+    """Not what Python's ``splitlines`` takes for an end; so both sides count alike."""
+    write("corpus.en", f"one{character}house\ntwo\n")
+    source, target = read(write("corpus.de", "ein Haus\nzwei\n").removesuffix(".de"))
+    assert source == [f"one{character}house", "two"]
+    assert target == EXPECTED[1]
+
+
+def test_missing_file_is_named(files, write, tmp_path):
+    (tmp_path / "corpus.de").unlink()
+    assert files[1] in error(files[0].removesuffix(".en"))
+    assert files[1] in error(",".join(files))
+    assert files[1] in error(list(files))
+
+
+def test_a_misspelt_built_in_name_is_explained():
+    """Anything else is a path prefix, so the message also says what is built in."""
+    message = error("phrasebok")
+    assert "phrasebok.en" in message and re.search(r"\bphrasebook\b", message)
+
+
+@pytest.mark.xfail(strict=True, reason="what holds a comma is said to be taken as a path prefix")
+def test_a_missing_one_of_two_files_is_not_called_a_prefix(files):
+    assert "prefix" not in error(f"{files[0]},nowhere.de")
+
+
+def test_different_numbers_of_lines(files, write):
+    """Both files and both counts stand in the message."""
+    other = write("longer.de", "x\n" * 1234)
+    message = error([files[0], other])
+    assert files[0] in message and other in message
+    assert re.search(r"\b2\b", message) and "1,234" in message
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_what_is_not_utf8_is_pointed_at(files, write, side):
+    """By file, line and byte."""
+    chosen = list(files)
+    chosen[side] = write("latin1.txt", b"na\xc3\xafve\nna\xefve\n")
+    message = error(chosen)
+    assert chosen[side] in message and files[1 - side] not in message
+    assert re.search(r"line 2\b", message) and "0xef" in message and re.search(r"byte 3\b", message)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
+def test_empty_files(write, content):
+    files = [write("empty.en", content), write("empty.de", content)]
+    message = error(files)
+    assert files[0] in message and files[1] in message and "empty" in message
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_two_files_and_no_other_number(files, write, count):
+    named = [*files, write("corpus.fr", "une maison\ndeux\n")][:count]
+    assert f"not {count}" in error(named)
+    if count > 1:
+        assert f"not {count}" in error(",".join(named))
