@@ -54,15 +54,21 @@ class Parser(ArgumentParser):
     def _one_line(self, message: str) -> str:
         text = " ".join(message.split())
         known = [action.dest for action in self._actions]
-        if match := re.search(r"unrecognized arguments: (--?)?([\w.]+)", text):
-            return f"unrecognized argument {match[1] or ''}{match[2]}{registry.nearest(match[2], known)}"
+        if match := re.search(r"unrecognized arguments: -*([\w.]+)", text):
+            return f"no setting named {match[1]}{registry.nearest(match[1], known)}"
         if match := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):
             key = f"{match[1]}.{match[2]}"
             return f"no setting named {key}{registry.nearest(key, known)}"
-        if match := re.search(r"[Kk]ey '([\w.]+)' is not expected|does not accept nested key '([\w.]+)'", text):
-            key = match[1] or match[2]
-            return f"no setting named {key}{registry.nearest(key, known)}"
+        if match := re.search(r"Importing '([\w.]+)' is not allowed", text):
+            return f"{match[1]} is of none of the packages that a recipe may name classes of ({', '.join(allowed_packages())})"
+        if match := re.search(r'Parser key "([\w.]+)": (.*)', text):
+            return f"{match[1]}: " + re.sub(r"a <class '(\w+)'>", r"\1", match[2])
         return text
+
+
+def allowed_packages() -> list[str]:
+    """The packages whose classes a recipe may name."""
+    return [*PACKAGES, *sorted(registry.plugin_packages() - set(PACKAGES))]
 
 
 @dataclass
@@ -123,9 +129,7 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
     Raises:
         UserError: The recipe or a flag is wrong.
     """
-    set_parsing_settings(
-        import_path_denylist=["*"], import_path_allowlist=[*PACKAGES, *sorted(registry.plugin_packages())]
-    )
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed_packages())
     classes = read_recipe(recipe)
     task_class, data_class = (_import(recipe, key, classes[key]) for key in ("task", "data_module"))
     parser = Parser(
@@ -182,9 +186,8 @@ def _quieten_lightning() -> None:
 def _import(recipe: Path, key: str, path: str) -> type:
     """The class a recipe names, which must be of an allowed package."""
     module, _, name = path.rpartition(".")
-    allowed = [*PACKAGES, *sorted(registry.plugin_packages())]
-    if module.partition(".")[0] not in allowed:
-        raise UserError(f"{recipe}: {key} {path!r} is of none of the allowed packages ({', '.join(allowed)})")
+    if module.partition(".")[0] not in allowed_packages():
+        raise UserError(f"{recipe}: {key} {path!r} is of none of the allowed packages ({', '.join(allowed_packages())})")
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,6 @@ def _parse(recipe: Path | None, argv: list[str], brief: bool) -> "Settings":
 
 def _is_first_process() -> bool:
     """Whether this is the process that owns the run: launchers of several tell the others their rank."""
-    import os
-
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
 
 
@@ -92,6 +91,7 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
     """
     from contextlib import ExitStack
 
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch import seed_everything
 
     from seqlab.runs import restore
@@ -106,21 +106,25 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
     data.prepare()
     task = settings.make_task(data)
     _check_monitor(settings, task)
-    with ExitStack() as stack:
-        if _is_first_process():
-            stack.enter_context(run.lock())
-            if overwrite:
-                run.clear()
-            run.config.write_text(settings.dump(), encoding="utf-8")
-        log.info("%s", describe_model(task))
-        log.info("run: %s%s", run, f", resumed at step {checkpoint['global_step']:,}" if checkpoint else "")
+    try:
         trainer, throughput = make_trainer(run, settings)
-        trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        if trainer.is_global_zero:
-            best, _, _ = restore(run, settings)
-            write_summary(run, best, data, trainer, throughput, settings.config.checkpoint)
+        task.schedule.configure(task.make_optimizer(task.parameters()), trainer.max_steps)  # raises what it would later
+        with ExitStack() as stack:
+            if _is_first_process():
+                stack.enter_context(run.lock())
+                if overwrite:
+                    run.clear()
+                run.config.write_text(settings.dump(), encoding="utf-8")
+            log.info("%s", describe_model(task))
+            log.info("run: %s%s", run, f", resumed at step {checkpoint['global_step']:,}" if checkpoint else "")
+            trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
+            if trainer.interrupted:
+                raise KeyboardInterrupt
+            if trainer.is_global_zero:
+                best, _, _ = restore(run, settings)
+                write_summary(run, best, data, trainer, throughput, settings.config.checkpoint)
+    except MisconfigurationException as error:
+        raise UserError(str(error)) from error
 
 
 def _check_monitor(settings: "Settings", task: Any) -> None:

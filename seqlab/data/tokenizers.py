@@ -17,7 +17,7 @@ from seqlab.errors import UserError
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Token ids that every tokenizer has: padding, unknown, begin and end of sentence."""
 
-MODEL_TYPES = {"subword": "unigram", "word": "word", "character": "char"}
+MODEL_TYPES = {"unigram": "unigram", "bpe": "bpe", "word": "word", "character": "char"}
 
 
 @dataclass
@@ -25,12 +25,12 @@ class TokenizerSettings:
     """How a tokenizer is trained.
 
     Args:
-        kind: subword (unigram pieces), word (between spaces) or character.
+        kind: unigram (subwords, Kudo 2018), bpe (subwords, Sennrich et al. 2016), word (between spaces) or character.
         vocab_size: Number of tokens, special ones included; the most there may be where kind is word or character.
         split_digits: Make every digit a token of its own, so that numbers are spelled, not memorised.
     """
 
-    kind: Literal["subword", "word", "character"] = "subword"
+    kind: Literal["unigram", "bpe", "word", "character"] = "unigram"
     vocab_size: int = 6000
     split_digits: bool = True
 
@@ -60,7 +60,7 @@ class Tokenizer:
                 model_writer=model,
                 model_type=MODEL_TYPES[settings.kind],
                 vocab_size=settings.vocab_size,
-                hard_vocab_limit=settings.kind == "subword",
+                hard_vocab_limit=settings.kind in ("unigram", "bpe"),
                 character_coverage=1.0,
                 split_digits=settings.split_digits,
                 max_sentence_length=1 << 24,

@@ -70,7 +70,6 @@ def test_the_phrasebook_by_name():
 
 
 def test_carriage_returns_and_byte_order_mark_are_dropped(write):
-    write("corpus.en", b"\xef\xbb\xbfone house\r\ntwo\r\n")
     write("corpus.de", "ein Haus\nzwei\n")
     assert read(write("corpus.en", b"\xef\xbb\xbfone house\r\ntwo\r\n").removesuffix(".en")) == EXPECTED
 
@@ -82,7 +81,10 @@ def test_last_line_without_line_end(write):
 
 def test_empty_lines_count(write):
     write("corpus.en", "one\n\nthree\n\n")
-    assert read(write("corpus.de", "\nzwei\n\n\n").removesuffix(".de")) == (["one", "", "three", ""], ["", "zwei", "", ""])
+    assert read(write("corpus.de", "\nzwei\n\n\n").removesuffix(".de")) == (
+        ["one", "", "three", ""],
+        ["", "zwei", "", ""],
+    )
 
 
 @pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\r"])

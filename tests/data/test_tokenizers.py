@@ -12,7 +12,8 @@ import pytest
 from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings
 from seqlab.errors import UserError
 
-KINDS = ("subword", "word", "character")
+SUBWORDS = ("unigram", "bpe")
+KINDS = (*SUBWORDS, "word", "character")
 SENTENCES = (
     "Die Straße ist 305 Meter lang.",
     "¿Dónde está el niño, señora Muñoz?",
@@ -70,7 +71,7 @@ def test_a_fresh_process_gives_the_same_bytes(kind):
         assert done.stdout.strip() == expected, done.stderr
 
 
-@pytest.mark.parametrize("kind, vocab_size", [("subword", 60), ("word", 200), ("character", 200)])
+@pytest.mark.parametrize("kind, vocab_size", [("unigram", 60), ("bpe", 90), ("word", 200), ("character", 200)])
 def test_text_comes_back(kind, vocab_size):
     tokenizer = train(list(SENTENCES) * 5, kind, vocab_size)
     for sentence in SENTENCES:
@@ -100,12 +101,13 @@ def test_special_tokens(kind):
     assert tokenizer.encode("") == [] and tokenizer.decode([]) == ""
 
 
-def test_split_digits():
+@pytest.mark.parametrize("kind", SUBWORDS)
+def test_split_digits(kind):
     """Every digit is a token of its own, even in a number that the corpus is full of."""
     lines = [f"{line} 2024" for line in made_up_lines()]
-    split = pieces(train(lines, "subword", 120), "bada 2024 42")
+    split = pieces(train(lines, kind, 120), "bada 2024 42")
     assert [piece for piece in split if any(map(str.isdigit, piece))] == ["2", "0", "2", "4", "4", "2"]
-    whole = pieces(train(lines, "subword", 120, split_digits=False), "bada 2024 42")
+    whole = pieces(train(lines, kind, 120, split_digits=False), "bada 2024 42")
     assert "2024" in whole
 
 
@@ -138,32 +140,34 @@ def test_a_cap_above_the_corpus_is_fine(kind, expected):
     assert len(train(["aa bb", "bb cde cde"], kind, 5000)) == expected
 
 
-def test_too_large_a_vocabulary():
+@pytest.mark.parametrize("kind", SUBWORDS)
+def test_too_large_a_vocabulary(kind):
     """The message states the most that works: that many do, one more does not."""
     lines = made_up_lines(60)
-    with pytest.raises(UserError, match=r"100,000 subword") as caught:
-        train(lines, "subword", 100_000)
+    with pytest.raises(UserError, match=f"100,000 {kind}") as caught:
+        train(lines, kind, 100_000)
     most = int(re.search(r"at most ([\d,]+)", str(caught.value))[1].replace(",", ""))
-    assert len(train(lines, "subword", most)) == most
+    assert len(train(lines, kind, most)) == most
     with pytest.raises(UserError, match=f"at most {most}"):
-        train(lines, "subword", most + 1)
+        train(lines, kind, most + 1)
 
 
-def test_too_small_a_vocabulary():
+@pytest.mark.parametrize("kind", SUBWORDS)
+def test_too_small_a_vocabulary(kind):
     """The message states the least that holds all characters."""
     lines = made_up_lines(60)
-    with pytest.raises(UserError, match="raise .*vocab_size") as caught:
-        train(lines, "subword", 12)
+    with pytest.raises(UserError, match=r"raise .*vocab_size") as caught:
+        train(lines, kind, 12)
     least = max(int(number) for number in re.findall(r"\d+", str(caught.value)))
-    assert len(train(lines, "subword", least)) == least
+    assert len(train(lines, kind, least)) == least
     with pytest.raises(UserError):
-        train(lines, "subword", least - 1)
+        train(lines, kind, least - 1)
 
 
 def test_errors_are_one_line():
     for lines, vocab_size in ((made_up_lines(60), 100_000), (made_up_lines(60), 12), ([], 100), (["a b"], 1)):
         with pytest.raises(UserError) as caught:
-            train(lines, "subword", vocab_size)
+            train(lines, "unigram", vocab_size)
         assert "\n" not in str(caught.value)
 
 

@@ -20,7 +20,7 @@ EXACT = {"rtol": 0, "atol": 1e-12}
 
 
 def draw(*shape, seed):
-    return torch.randn(*shape, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
 
 
 def make(cell_class, num_layers=2, **options):

@@ -38,7 +38,7 @@ def make(name):
 
 
 def draw(*shape, seed):
-    return torch.randn(*shape, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
 
 
 def draw_inputs(cell, given=True):

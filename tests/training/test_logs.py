@@ -1,0 +1,171 @@
+"""The log of a run: which rows it has, what a resume does to it, and the picture that is drawn from it."""
+
+import csv
+import struct
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from seqlab.training.curves import draw_curves
+from seqlab.training.logs import MetricsLog, Throughput, read_rows
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "metrics.csv"
+
+
+class FakeTrainer(SimpleNamespace):
+    """What a callback asks of a trainer."""
+
+    def __init__(self, step: int = 0, **values):
+        optimizer = SimpleNamespace(param_groups=[{"lr": 0.5}])
+        super().__init__(
+            **{"is_global_zero": True, "sanity_checking": False, "world_size": 1, "current_epoch": 3, **values},
+            global_step=step,
+            optimizers=[optimizer],
+            callback_metrics={},
+        )
+
+
+class Run:
+    """A log that is driven step by step."""
+
+    def __init__(self, path, every_n_steps: int = 1, **trainer):
+        self.trainer = FakeTrainer(**trainer)
+        self.log = MetricsLog(path, Throughput(), every_n_steps)
+        self.log.on_train_start(self.trainer, None)
+
+    def train(self, step: int, loss: float = 2.5) -> None:
+        self.trainer.global_step = step
+        self.trainer.callback_metrics["train/loss"] = torch.tensor(loss)
+        self.log.on_train_batch_end(self.trainer, None, None, None, 0)
+
+    def validate(self, **scores: float) -> None:
+        self.trainer.callback_metrics.update({f"val/{name}": torch.tensor(value) for name, value in scores.items()})
+        self.log.on_validation_end(self.trainer, None)
+
+
+def table(path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_rows_of_training(path):
+    """Loss, rate and speed every so many optimizer steps; one row a step, however many batches make it."""
+    run = Run(path, every_n_steps=2)
+    for step in (0, 1, 1, 2, 2, 3, 4):
+        run.train(step, loss=10.5 - step)
+    assert table(path) == [
+        ["step", "epoch", "train/loss", "lr", "tokens/s"],
+        ["2", "3", "8.5", "0.5", "0.0"],
+        ["4", "3", "6.5", "0.5", "0.0"],
+    ]
+
+
+def test_new_columns_appear(path):
+    """A score that was not there before gets a column; rows from before leave it empty, and lose nothing."""
+    run = Run(path)
+    run.train(1)
+    run.validate(bleu=12.5)
+    run.train(2)
+    run.validate(bleu=13.5, accuracy=50.0)
+    assert table(path)[0] == ["step", "epoch", "train/loss", "lr", "tokens/s", "val/bleu", "val/accuracy"]
+    assert {len(row) for row in table(path)} == {7}
+    assert [row[5:] for row in table(path)[1:]] == [["", ""], ["12.5", ""], ["", ""], ["13.5", "50.0"]]
+    assert [row[2] for row in table(path)[1:]] == ["2.5", "", "2.5", ""]
+    assert list(path.parent.iterdir()) == [path], "no temporary file is left"
+
+
+def test_a_resume_drops_what_will_happen_again(path):
+    """Rows past the checkpoint's step go, those at the step and before it stay, and new ones follow."""
+    run = Run(path)
+    for step in range(1, 6):
+        run.train(step, loss=step)
+    run.validate(bleu=1.0)
+    resumed = Run(path, step=3)
+    assert [row["step"] for row in read_rows(path)] == ["1", "2", "3"]
+    resumed.train(3, loss=33)
+    resumed.train(4, loss=44)
+    resumed.validate(chrf=2.0)
+    rows = read_rows(path)
+    assert [(row["step"], row.get("train/loss")) for row in rows] == [
+        *(("1", "1.0"), ("2", "2.0"), ("3", "3.0"), ("4", "44.0"), ("4", None))
+    ]
+    assert rows[-1] == {"step": "4", "epoch": "3", "val/chrf": "2.0"}
+
+
+def test_the_check_before_training_and_other_processes_write_nothing(path):
+    Run(path, sanity_checking=True).validate(bleu=1.0)
+    assert table(path) == [["step", "epoch"]]
+    before = path.read_bytes()
+    other = Run(path, is_global_zero=False)
+    other.train(1)
+    other.validate(bleu=1.0)
+    assert path.read_bytes() == before
+
+
+def test_values_come_back_exactly(path):
+    """Numbers are written so that reading them gives the same ones."""
+    run = Run(path)
+    run.train(1)
+    run.trainer.callback_metrics["val/perplexity"] = torch.tensor(1 / 3 * 1e-5, dtype=torch.float64)
+    run.log.on_validation_end(run.trainer, None)
+    assert float(read_rows(path)[-1]["val/perplexity"]) == 1 / 3 * 1e-5
+
+
+def test_no_file_has_no_rows(path):
+    assert read_rows(path) == []
+
+
+def test_throughput(monkeypatch):
+    """Target tokens of all devices over the time from a batch's start to its end; what is between does not count."""
+    clock = iter([0.0, 2.0, 100.0, 101.0])
+    monkeypatch.setattr("seqlab.training.logs.time.perf_counter", lambda: next(clock))
+    throughput, trainer = Throughput(), FakeTrainer(world_size=3)
+    assert throughput.mean == 0
+    for tokens in (40, 10):
+        throughput.on_train_batch_start(trainer, None, None, 0)
+        throughput.on_train_batch_end(trainer, None, None, SimpleNamespace(tokens=tokens), 0)
+    assert throughput.mean == pytest.approx(3 * (40 + 10) / 3)
+    assert throughput.recent == pytest.approx(0.98 * 60 + 0.02 * 30)
+
+
+def png_size(path) -> tuple[int, int]:
+    """Width and height, from the file's header."""
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n" and content[12:16] == b"IHDR" and content[-8:-4] == b"IEND"
+    return struct.unpack(">II", content[16:24])
+
+
+@pytest.mark.parametrize("scores, columns, rows", [([], 1, 1), (["bleu"], 2, 1), (["bleu", "perplexity"], 2, 2)])
+def test_curves(path, tmp_path, scores, columns, rows):
+    """One picture with a field for the training loss and one for each score, two abreast."""
+    run = Run(path)
+    for step in range(1, 5):
+        run.train(step, loss=10 / step)
+        if step % 2 == 0 and scores:
+            run.validate(**{name: 1000.0 / step**4 for name in scores})
+    picture = tmp_path / "curves.png"
+    draw_curves(path, picture, "a run")
+    width, height = png_size(picture)
+    assert 500 * columns < width < 900 * columns
+    assert 300 * rows < height < 600 * rows
+    assert picture.stat().st_size > 5000
+
+
+def test_curves_of_nothing(path, tmp_path):
+    """A run that ended before its first row has no picture, and that is no error."""
+    Run(path)
+    draw_curves(path, tmp_path / "curves.png", "a run")
+    draw_curves(tmp_path / "missing.csv", tmp_path / "curves.png", "a run")
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_curves_of_values_that_are_no_numbers(path, tmp_path):
+    run = Run(path)
+    run.train(1, loss=float("nan"))
+    run.train(2, loss=float("inf"))
+    draw_curves(path, tmp_path / "curves.png", "a run")
+    assert png_size(tmp_path / "curves.png")
