@@ -9,9 +9,9 @@ import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any, NoReturn
 
 from seqlab import registry
+from seqlab.commands import Arguments
 from seqlab.errors import UserError
 
 HEAVY = {
@@ -31,16 +31,6 @@ EXAMPLES = """examples:
   seqlab recipes show translation"""
 
 
-class Arguments(argparse.ArgumentParser):
-    """An argparse parser that reports an error as one line."""
-
-    def __init__(self, **options: Any):
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} -h)")
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0, 2 for something the user can mend, 130 when interrupted."""
     argv = sys.argv[1:] if argv is None else argv
@@ -53,7 +43,9 @@ def main(argv: list[str] | None = None) -> int:
             import_module("seqlab.commands.listing").main(command, argv[1:])
         elif command:
             known = [*HEAVY, *LIGHT]
-            raise UserError(f"no command named {command!r}{registry.nearest(command, known)} (there are: {', '.join(known)})")
+            raise UserError(
+                f"no command named {command!r}{registry.nearest(command, known)} (there are: {', '.join(known)})"
+            )
         else:
             _top_level(argv)
     except UserError as error:
@@ -92,5 +84,3 @@ def _log_to_stderr() -> None:
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False
-
-

@@ -1,7 +1,7 @@
 """From a recipe and flags to a task, its data and a trainer.
 
-A recipe is a YAML file that names a task class and a data class and sets their arguments. The parser is built for exactly
-these two classes, with the recipe's values as defaults, so that help, types and errors are theirs.
+A recipe is a YAML file that names a task class and a data class and sets their arguments. The parser is built for
+exactly these two classes, with the recipe's values as defaults, so that help, types and errors are theirs.
 """
 
 import argparse
@@ -60,7 +60,8 @@ class Parser(ArgumentParser):
             key = f"{match[1]}.{match[2]}"
             return f"no setting named {key}{registry.nearest(key, known)}"
         if match := re.search(r"Importing '([\w.]+)' is not allowed", text):
-            return f"{match[1]} is of none of the packages that a recipe may name classes of ({', '.join(allowed_packages())})"
+            packages = ", ".join(allowed_packages())
+            return f"{match[1]} is of none of the packages that a recipe may name classes of ({packages})"
         if match := re.search(r'Parser key "([\w.]+)": (.*)', text):
             return f"{match[1]}: " + re.sub(r"a <class '(\w+)'>", r"\1", match[2])
         return text
@@ -187,7 +188,9 @@ def _import(recipe: Path, key: str, path: str) -> type:
     """The class a recipe names, which must be of an allowed package."""
     module, _, name = path.rpartition(".")
     if module.partition(".")[0] not in allowed_packages():
-        raise UserError(f"{recipe}: {key} {path!r} is of none of the allowed packages ({', '.join(allowed_packages())})")
+        raise UserError(
+            f"{recipe}: {key} {path!r} is of none of the allowed packages ({', '.join(allowed_packages())})"
+        )
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:

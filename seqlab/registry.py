@@ -31,7 +31,8 @@ def names(kind: str) -> dict[str, EntryPoint]:
         other = found.setdefault(point.name, point)
         if origin(other) != origin(point) or other.value != point.value:
             raise UserError(
-                f"{kind[:-1]} {point.name!r} is offered by both {origin(other)} and {origin(point)}; uninstall one of them"
+                f"{kind[:-1]} {point.name!r} is offered by both {origin(other)} and {origin(point)}; "
+                "uninstall one of them"
             )
     return dict(sorted(found.items()))
 

@@ -62,9 +62,13 @@ class Run:
             if not self.last.is_file():
                 raise UserError(f"{self} has no checkpoint to resume from; start over with --overwrite")
         elif occupied and not overwrite:
-            raise UserError(f"{self} is not empty: --resume goes on with its run, --overwrite replaces it, --run DIR takes another")
+            raise UserError(
+                f"{self} is not empty: --resume goes on with its run, --overwrite replaces it, --run DIR takes another"
+            )
         elif occupied and not self.config.is_file():
-            raise UserError(f"{self} is not a run (no {self.config.name}), so --overwrite leaves it alone; take another --run DIR")
+            raise UserError(
+                f"{self} is not a run (no {self.config.name}), so --overwrite leaves it alone; take another --run DIR"
+            )
 
     @contextmanager
     def lock(self) -> Iterator[None]:

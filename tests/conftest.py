@@ -11,7 +11,8 @@ import pytest
 NOUNS = {"dog": "Hund", "cat": "Kater", "man": "Mann", "boy": "Junge", "bird": "Vogel", "horse": "Gaul", "fox": "Fuchs"}
 VERBS = {"sees": "sieht", "hears": "hört", "likes": "mag", "finds": "findet", "calls": "ruft"}
 TINY = [
-    *("--data.source", "en", "--data.target", "de", "--data.tokenizer.vocab_size", "60", "--data.tokenizer.kind", "unigram", "--data.batch_tokens", "150"),
+    *("--data.source", "en", "--data.target", "de", "--data.batch_tokens", "150"),
+    *("--data.tokenizer.vocab_size", "60", "--data.tokenizer.kind", "unigram"),
     *("--model.embedding_size", "16", "--model.encoder_size", "12", "--model.decoder_size", "20"),
     *("--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "5"),
 ]

@@ -28,7 +28,14 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 
 def test_a_run_holds_what_it_promises(trained: Path) -> None:
-    names = {"config.yaml", "summary.json", "curves.png", "logs/metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    names = {
+        "config.yaml",
+        "summary.json",
+        "curves.png",
+        "logs/metrics.csv",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    }
     assert {name for name in names if not (trained / name).is_file()} == set()
     summary = json.loads((trained / "summary.json").read_text())
     validated = [row for row in rows(trained) if row["val/bleu"]]
@@ -54,7 +61,14 @@ def test_fit_evaluate_and_sacrebleu_agree_to_the_last_digit(seqlab: Seqlab, trai
     scores = json.loads((trained / "scores.json").read_text())
     assert scores["scores"]["bleu"]["value"] == summary["scores"]["val/bleu"]
     assert scores["scores"]["bleu"]["signature"] == summary["signatures"]["bleu"]
-    command = [sys.executable, "-m", "sacrebleu", str(corpus / "val.de"), "-i", str(trained / "translations/val.hypotheses")]
+    command = [
+        sys.executable,
+        "-m",
+        "sacrebleu",
+        str(corpus / "val.de"),
+        "-i",
+        str(trained / "translations/val.hypotheses"),
+    ]
     sacrebleu = json.loads(subprocess.run([*command, "-w", "12"], capture_output=True, check=True).stdout)
     assert sacrebleu["score"] == round(scores["scores"]["bleu"]["value"], 12)
     assert sacrebleu["signature"] == scores["scores"]["bleu"]["signature"]
@@ -65,7 +79,14 @@ def test_evaluate_takes_another_test_set(seqlab: Seqlab, trained: Path, corpus: 
     assert seqlab("evaluate", trained).returncode == 0
     own = json.loads((trained / "scores.json").read_text())
     assert (own["split"], own["data"]["pairs"], own["decoding"]["beam"]) == ("test", 30, 5)
-    done = seqlab("evaluate", trained, "--data.test", corpus / "val", "--model.metrics.chars", '{"class_path": "BLEU", "init_args": {"tokenize": "char"}}')
+    done = seqlab(
+        "evaluate",
+        trained,
+        "--data.test",
+        corpus / "val",
+        "--model.metrics.chars",
+        '{"class_path": "BLEU", "init_args": {"tokenize": "char"}}',
+    )
     assert done.returncode == 0, done.stderr.decode()
     other = json.loads((trained / "scores.json").read_text())
     assert other["data"]["pairs"] == 40
@@ -74,7 +95,14 @@ def test_evaluate_takes_another_test_set(seqlab: Seqlab, trained: Path, corpus: 
 
 
 def test_translate_keeps_lines_in_place(seqlab: Seqlab, trained: Path, corpus: Path) -> None:
-    source = ["The dog sees the cat.", "", "   ", "The fox calls the bird.", "Ünknown wörds ☃ 12", "The dog sees the cat."]
+    source = [
+        "The dog sees the cat.",
+        "",
+        "   ",
+        "The fox calls the bird.",
+        "Ünknown wörds ☃ 12",
+        "The dog sees the cat.",
+    ]
     done = seqlab("translate", trained, stdin="\r\n".join(source).encode())
     assert done.returncode == 0, done.stderr.decode()
     lines = done.stdout.decode().split("\n")
@@ -88,7 +116,8 @@ def test_translate_names_a_line_that_is_not_utf8(seqlab: Seqlab, trained: Path) 
     done = seqlab("translate", trained, stdin=b"fine\nb\xe4d\n")
     assert done.returncode == 2
     assert done.stderr.decode() == (
-        "seqlab translate: error: stdin, line 2: not UTF-8 (byte 2 is 0xe4); convert it, for example with iconv -t utf-8\n"
+        "seqlab translate: error: stdin, line 2: not UTF-8 (byte 2 is 0xe4); "
+        "convert it, for example with iconv -t utf-8\n"
     )
 
 
@@ -124,7 +153,9 @@ def test_a_killed_run_resumes_exactly(seqlab: Seqlab, tiny: list[str], tmp_path:
     assert done.returncode == 0, done.stderr.decode()
     expected, found = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, killed))
     assert all(torch.equal(value, found["state_dict"][name]) for name, value in expected["state_dict"].items())
-    for before, after in zip(expected["optimizer_states"][0]["state"].values(), found["optimizer_states"][0]["state"].values(), strict=True):
+    for before, after in zip(
+        expected["optimizer_states"][0]["state"].values(), found["optimizer_states"][0]["state"].values(), strict=True
+    ):
         assert all(torch.equal(before[name], after[name]) for name in before)
     assert expected["lr_schedulers"] == found["lr_schedulers"]
     best = [weights(run / "checkpoints" / "best.ckpt") for run in (whole, killed)]

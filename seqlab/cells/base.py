@@ -25,7 +25,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class RecurrentCell(nn.Module):
-    """A recurrent cell in three phases, so that all that does not depend on the previous step runs for all steps at once.
+    """A recurrent cell in three phases: what does not depend on the previous step runs for all steps at once.
 
     ===========  =====================================  ===============================================
     phase        signature                              runs
@@ -46,8 +46,8 @@ class RecurrentCell(nn.Module):
     Args:
         input_size: Width I of the inputs.
         hidden_size: Width H of a gate.
-        init: ``orthogonal``: input weights xavier-uniform and recurrent weights orthogonal, gate by gate, biases 0 and the
-            forget gate's recurrent bias 1; ``torch``: everything uniform in +-1/sqrt(H) as in ``torch.nn.LSTM``.
+        init: ``orthogonal``: input weights xavier-uniform and recurrent weights orthogonal, gate by gate, biases 0 and
+            the forget gate's recurrent bias 1; ``torch``: everything uniform in +-1/sqrt(H) as in ``torch.nn.LSTM``.
 
     Raises:
         UserError: A size is not positive, or ``init`` is unknown.
@@ -65,7 +65,9 @@ class RecurrentCell(nn.Module):
     def __init__(self, input_size: int, hidden_size: int, *, init: str = "orthogonal"):
         super().__init__()
         if input_size < 1 or hidden_size < 1:
-            raise UserError(f"{type(self).__name__}: sizes must be positive, not input {input_size}, hidden {hidden_size}")
+            raise UserError(
+                f"{type(self).__name__}: sizes must be positive, not input {input_size}, hidden {hidden_size}"
+            )
         if init not in initialise.SCHEMES:
             raise UserError(f"{type(self).__name__}: init must be one of {', '.join(initialise.SCHEMES)}, not {init!r}")
         self.input_size, self.hidden_size, self.init = input_size, hidden_size, init

@@ -25,7 +25,7 @@ class Elman(RecurrentCell):
         UserError: The activation is unknown.
     """
 
-    native_kernel = "rnn_tanh"
+    native_kernel: str | None = "rnn_tanh"
 
     def __init__(self, input_size: int, hidden_size: int, *, activation: str = "tanh", init: str = "orthogonal"):
         super().__init__(input_size, hidden_size, init=init)

@@ -18,10 +18,10 @@ class RRNN(RecurrentCell):
         h'_t = f(W_h'h h_{t-1} + W_x'h x_t + (W_rh r_t) * h_{t-1} + b_h')     state after the auxiliary update
         o_t  = g'(W_ho h'_t + W_ho' h_t + b_o)                                output
 
-    ``feedback="main"`` is the equations as printed: h_t recurs, and r_t, h'_t and o_t are readout, computed for all steps
-    at once. ``feedback="updated"`` is the other reading, in which the auxiliary connection updates the hidden state:
-    ``h_{t-1}`` on the right-hand sides is then ``h'_{t-1}``, and h_t, which never recurs, moves to the readout. Both
-    readings have the same weights under the same names.
+    ``feedback="main"`` is the equations as printed: h_t recurs, and r_t, h'_t and o_t are readout, computed for all
+    steps at once. ``feedback="updated"`` is the other reading, in which the auxiliary connection updates the hidden
+    state: ``h_{t-1}`` on the right-hand sides is then ``h'_{t-1}``, and h_t, which never recurs, moves to the readout.
+    Both readings have the same weights under the same names.
 
     The product in h'_t is read as ``(W_rh r_t) * h_{t-1}``, a matrix times r_t and then element by element, which
     leaves r_t free to have any width; ``W_rh (r_t * h_{t-1})`` would be the other parse.

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from seqlab.cli import Arguments
+from seqlab.commands import Arguments
 from seqlab.errors import UserError
 from seqlab.runs import Run
 
@@ -16,11 +16,14 @@ def main(argv: list[str]) -> None:
     """Scores a split with the run's best checkpoint."""
     parser = Arguments(
         prog="seqlab evaluate",
-        usage="seqlab evaluate RUN [--split test|val] [--beam N] [--length_penalty X] [--data.test PREFIX] [--GROUP.KEY VALUE ...]",
+        usage="seqlab evaluate RUN [--split test|val] [--beam N] [--length_penalty X] [--data.test PREFIX] "
+        "[--GROUP.KEY VALUE ...]",
         description="Scores a run's best checkpoint, prints the scores, and writes scores.json and the translations.",
     )
     parser.add_argument("run", metavar="RUN", type=Run, help="directory of the run")
-    parser.add_argument("--split", choices=("test", "val"), help="what to score (default: test, or val if there is no test)")
+    parser.add_argument(
+        "--split", choices=("test", "val"), help="what to score (default: test, or val if there is no test)"
+    )
     parser.add_argument("--beam", type=int, help="width of the beam, 1 for greedy (default: the run's)")
     parser.add_argument("--length_penalty", type=float, help="exponent of the length (default: the run's)")
     options, rest = parser.parse_known_args(argv)
@@ -37,6 +40,7 @@ def evaluate(run: Run, argv: list[str], split: str | None, beam: int | None, len
     from seqlab.runs import restore
 
     settings = run.settings(argv, prog=f"seqlab evaluate {run}")
+    task: Any  # its class is the recipe's
     task, data, checkpoint = restore(run, settings)
     task = task.to("cuda" if torch.cuda.is_available() else "cpu")
     split = split or ("test" if data.has("test") else "val")
@@ -62,7 +66,11 @@ def evaluate(run: Run, argv: list[str], split: str | None, beam: int | None, len
         "data": _describe_data(data, split),
         "scores": {name: {"value": value, "signature": signatures[name]} for name, value in scores.items()},
         "decoding": {"beam": task.beam, "length_penalty": task.length_penalty} if text else {},
-        "checkpoint": {"file": run.checkpoint().name, "step": checkpoint["global_step"], "sha256": _sha256(run.checkpoint())},
+        "checkpoint": {
+            "file": run.checkpoint().name,
+            "step": checkpoint["global_step"],
+            "sha256": _sha256(run.checkpoint()),
+        },
         "versions": {name: version(name) for name in ("seqlab", "torch", "sacrebleu")},
     }
     run.scores.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from seqlab import registry
-from seqlab.cli import Arguments
+from seqlab.commands import Arguments
 from seqlab.errors import UserError
 from seqlab.runs import Run
 
@@ -23,24 +23,34 @@ def main(argv: list[str]) -> None:
     """Finds recipe and run, then trains."""
     parser = Arguments(
         prog="seqlab fit",
-        usage="seqlab fit --recipe NAME|FILE [--run DIR] [--resume] [--overwrite] [--seed N] [--config FILE] [--GROUP.KEY VALUE ...]",
+        usage="seqlab fit --recipe NAME|FILE [--run DIR] [--resume] [--overwrite] [--seed N] [--config FILE] "
+        "[--GROUP.KEY VALUE ...]",
         description="Trains a recipe. A recipe's own settings: seqlab fit --recipe NAME -h (short) or --help (all).",
         add_help=False,
     )
-    parser.add_argument("--recipe", metavar="NAME|FILE", help="an installed recipe (see: seqlab recipes), or a YAML file")
+    parser.add_argument(
+        "--recipe", metavar="NAME|FILE", help="an installed recipe (see: seqlab recipes), or a YAML file"
+    )
     parser.add_argument("--run", metavar="DIR", type=Path, help="directory of the run (default: runs/<recipe>)")
     parser.add_argument("--resume", action="store_true", help="go on with the run from its last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the directory")
-    parser.add_argument("-h", "--help", action="store_true", help="this help; with --recipe, also the recipe's settings")
+    parser.add_argument(
+        "-h", "--help", action="store_true", help="this help; with --recipe, also the recipe's settings"
+    )
     options, rest = parser.parse_known_args(argv)
     if options.help and not options.recipe:
         parser.print_help()
-        print("\nsettings of every recipe: --seed N, --config FILE, --print_config, --data.*, --model.*, --trainer.*, --checkpoint.*")
+        print(
+            "\nsettings of every recipe: --seed N, --config FILE, --print_config, --data.*, --model.*, --trainer.*, "
+            "--checkpoint.*"
+        )
         return
     if options.resume and options.overwrite:
         raise UserError("--resume and --overwrite contradict each other")
     if not options.recipe and not (options.resume and options.run):
-        raise UserError("which recipe? --recipe NAME|FILE (see: seqlab recipes), or --run DIR --resume to go on with a run")
+        raise UserError(
+            "which recipe? --recipe NAME|FILE (see: seqlab recipes), or --run DIR --resume to go on with a run"
+        )
     recipe = registry.recipe_path(options.recipe) if options.recipe else None
     if recipe is not None:
         check_cells(recipe, rest)
@@ -132,7 +142,9 @@ def _check_monitor(settings: "Settings", task: Any) -> None:
     known = [f"val/{name}" for name in task.metrics]
     for key, name in (("checkpoint.monitor", settings.config.checkpoint.monitor), ("schedule", task.schedule.monitor)):
         if name is not None and name not in known:
-            raise UserError(f"{key}: no score named {name!r}{registry.nearest(name, known)} (there are: {', '.join(known)})")
+            raise UserError(
+                f"{key}: no score named {name!r}{registry.nearest(name, known)} (there are: {', '.join(known)})"
+            )
 
 
 def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
@@ -169,5 +181,3 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
         enable_model_summary=False,
     )
     return trainer, throughput
-
-

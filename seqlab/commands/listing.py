@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from seqlab import registry
-from seqlab.cli import Arguments
+from seqlab.commands import Arguments
 from seqlab.errors import UserError
 
 

@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
-from seqlab.cli import Arguments
+from seqlab.commands import Arguments
 from seqlab.errors import UserError
 from seqlab.runs import Run
 
@@ -28,7 +29,7 @@ def main(argv: list[str]) -> None:
 
     from seqlab.runs import load
 
-    task = load(options.run.path)
+    task: Any = load(options.run.path)
     if not hasattr(task, "translate_batches"):
         raise UserError(f"{options.run} does not translate: its task is {type(task).__name__}")
     for lines in _chunks():

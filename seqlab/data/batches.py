@@ -1,7 +1,7 @@
 """Which pairs make up which batch.
 
-The plan of an epoch is a pure function of (seed, epoch, world size), so every rank computes the same one, and an epoch that
-was cut can be taken up by counting. Each rank takes every world-th batch.
+The plan of an epoch is a pure function of (seed, epoch, world size), so every rank computes the same one, and an epoch
+that was cut can be taken up by counting. Each rank takes every world-th batch.
 
 Shape suffixes: N = pairs, B = pairs of a batch.
 """
@@ -40,8 +40,9 @@ def plan_training(
 ) -> Plan:
     """Plans one epoch of training: every pair once, in an order of the epoch's own.
 
-    Pairs are shuffled, sorted by length within pools, cut into batches, and the batches are shuffled. The largest batches
-    are split until every rank has the same number, so that no pair is dropped and no rank waits for another forever.
+    Pairs are shuffled, sorted by length within pools, cut into batches, and the batches are shuffled. The largest
+    batches are split until every rank has the same number, so that no pair is dropped and no rank waits for another
+    forever.
 
     Args:
         pairs: The corpus.

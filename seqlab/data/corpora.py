@@ -34,7 +34,8 @@ def parallel_corpus(name: str | list[str], split: str, source: str, target: str)
     sides = [read_lines(path) for path in files]
     if len(sides[0]) != len(sides[1]):
         raise UserError(
-            f"{files[0]} has {len(sides[0]):,} lines but {files[1]} has {len(sides[1]):,}: they must match line for line"
+            f"{files[0]} has {len(sides[0]):,} lines but {files[1]} has {len(sides[1]):,}: "
+            "they must match line for line"
         )
     if not sides[0]:
         raise UserError(f"{files[0]} and {files[1]} are empty")
@@ -53,7 +54,9 @@ def _files(name: str | list[str], source: str, target: str) -> list[Path]:
     for path in files:
         if not path.is_file():
             hint = (
-                f" ({name!r} is taken as a path prefix; built-in: {', '.join(BUILT_IN)})" if isinstance(name, str) else ""
+                f" ({name!r} is taken as a path prefix; built-in: {', '.join(BUILT_IN)})"
+                if isinstance(name, str)
+                else ""
             )
             raise UserError(f"no file {path}{hint}")
     return files

@@ -9,9 +9,9 @@ from seqlab.data.pairs import Batch
 class TrainingBatches:
     """The batches of one epoch after the other, resumable by count.
 
-    It is not a ``DataLoader`` on purpose: Lightning then leaves it as it is instead of making another one with a sampler of
-    its own, and still tells it the epoch, through ``sampler.set_epoch``. Iterating is a generator, so nothing is planned
-    before the first batch is asked for, when the epoch is known.
+    It is not a ``DataLoader`` on purpose: Lightning then leaves it as it is instead of making another one with a
+    sampler of its own, and still tells it the epoch, through ``sampler.set_epoch``. Iterating is a generator, so
+    nothing is planned before the first batch is asked for, when the epoch is known.
 
     Args:
         plan: The batches of an epoch.

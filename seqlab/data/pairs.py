@@ -40,7 +40,7 @@ class Ragged:
         sequences: The sequences.
     """
 
-    def __init__(self, sequences: Iterable[Sequence[int]]):
+    def __init__(self, sequences: Iterable[Sequence[int] | np.ndarray]):
         kept = [np.asarray(sequence, dtype=np.int32) for sequence in sequences]
         self.lengths_N = np.array([len(sequence) for sequence in kept], dtype=np.int64)
         self._ends = np.cumsum(self.lengths_N)

@@ -139,7 +139,9 @@ class ParallelText(LightningDataModule):
         kept = np.flatnonzero(~empty & ~long)
         if not len(kept):
             raise UserError(f"none of {len(pairs):,} training pairs is left: {counts} (data.max_length)")
-        log.info("data: %s training pairs%s", f"{len(kept):,}", f"; left out {counts}" if len(kept) < len(pairs) else "")
+        log.info(
+            "data: %s training pairs%s", f"{len(kept):,}", f"; left out {counts}" if len(kept) < len(pairs) else ""
+        )
         return pairs if len(kept) == len(pairs) else pairs.select(kept)
 
     def prepare(self) -> None:

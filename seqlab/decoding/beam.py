@@ -15,7 +15,7 @@ NEVER = float("-inf")
 
 @torch.no_grad()
 def beam_search(
-    stepper: Stepper,
+    stepper: Stepper[S],
     state: S,
     limits_B: Tensor,
     *,
@@ -26,10 +26,11 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Keeps the best ``beam`` unfinished hypotheses of every sentence, and its best finished ones.
 
-    A finished hypothesis y scores ``log p(y) / |y|^length_penalty``, where ``|y|`` counts the end of sentence: 0 compares
-    plain log-probabilities and favours short outputs, 1 their mean per token. A hypothesis counts as finished when it is
-    among the best ``beam`` candidates of its step. A sentence is done when it has ``beam`` finished hypotheses and the
-    best unfinished one, at its present length, does not beat the worst of them. At its limit a hypothesis must end.
+    A finished hypothesis y scores ``log p(y) / |y|^length_penalty``, where ``|y|`` counts the end of sentence: 0
+    compares plain log-probabilities and favours short outputs, 1 their mean per token. A hypothesis counts as finished
+    when it is among the best ``beam`` candidates of its step. A sentence is done when it has ``beam`` finished
+    hypotheses and the best unfinished one, at its present length, does not beat the worst of them. At its limit a
+    hypothesis must end.
 
     Args:
         stepper: The model.
@@ -90,7 +91,12 @@ def beam_search(
             for b in done_B.nonzero()[:, 0].tolist():
                 results[int(running[b])] = _hypotheses(finished_BK[b], outputs_BKt[b], eos)
             alive = ~done_B
-            running, rows_BK, scores_BK, history_BKt = running[alive], rows_BK[alive], scores_BK[alive], history_BKt[alive]
+            running, rows_BK, scores_BK, history_BKt = (
+                running[alive],
+                rows_BK[alive],
+                scores_BK[alive],
+                history_BKt[alive],
+            )
             finished_BK, outputs_BKt = finished_BK[alive], outputs_BKt[alive]
         if len(running):
             state = state.select(rows_BK)

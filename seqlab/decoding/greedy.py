@@ -10,7 +10,7 @@ from seqlab.decoding.stepper import Hypothesis, S, Stepper
 
 
 @torch.no_grad()
-def greedy_search(stepper: Stepper, state: S, limits_B: Tensor, *, bos: int, eos: int) -> list[Hypothesis]:
+def greedy_search(stepper: Stepper[S], state: S, limits_B: Tensor, *, bos: int, eos: int) -> list[Hypothesis]:
     """Takes the likeliest token at every step.
 
     Args:
@@ -30,7 +30,8 @@ def greedy_search(stepper: Stepper, state: S, limits_B: Tensor, *, bos: int, eos
     tokens_R = torch.full_like(running, bos)
     done = limits_B <= 0
     while not bool(done.all()):
-        # Rows that have ended are carried along until half of them have: moving the others costs more than running them.
+        # Rows that have ended are carried along until half of them have: moving the others costs more than running
+        # them.
         alive = ~done[running]
         if 2 * int(alive.sum()) <= len(running):
             keep = alive.nonzero()

@@ -20,7 +20,7 @@ class SearchState(Protocol):
 S = TypeVar("S", bound=SearchState)
 
 
-class Stepper(Protocol):
+class Stepper(Protocol[S]):
     """A model that predicts the next token from the last one and a state."""
 
     def step(self, tokens_R: Tensor, state: S) -> tuple[Tensor, S]:

@@ -1,7 +1,7 @@
 """Attention of decoder states over the encoder's outputs.
 
-Shape suffixes: B = sentences, T = queries (target steps, or hypotheses of one sentence), S = source steps, Q = width of a
-query, M = width of the memory, A = width of the attention.
+Shape suffixes: B = sentences, T = queries (target steps, or hypotheses of one sentence), S = source steps, Q = width of
+a query, M = width of the memory, A = width of the attention.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seqlab.errors import UserError
 
-KINDS = ("dot", "general", "mlp", "none")
+KINDS = ("dot", "general", "mlp")
 
 
 class Memory(NamedTuple):
@@ -51,7 +51,7 @@ class Attention(nn.Module):
     def __init__(self, kind: str, query_size: int, memory_size: int):
         super().__init__()
         if kind not in KINDS:
-            raise UserError(f"no attention named {kind!r} (there are: {', '.join(KINDS)})")
+            raise UserError(f"no attention named {kind!r} (there are: {', '.join(KINDS)}; none leaves it out)")
         if kind == "dot" and query_size != memory_size:
             raise UserError(
                 f"attention dot needs decoder states as wide as encoder outputs, not {query_size} and {memory_size}; "

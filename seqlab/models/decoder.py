@@ -22,7 +22,7 @@ class DecoderState(NamedTuple):
     """The sentences' memory ``[B, ...]``, kept once however many rows a sentence has; None without attention."""
 
     def select(self, rows_BK: Tensor) -> "DecoderState":
-        """Keeps, for every sentence in the first dimension, the given K rows of it; sentences left out are dropped."""
+        """Keeps the given K rows of each sentence; sentences without any are dropped, the others keep their order."""
         memory = self.memory
         if memory is not None:
             sentences = memory.padding_BS.shape[0]
@@ -71,7 +71,9 @@ class Decoder(nn.Module):
         """The state before the first step."""
         return DecoderState(layers, self.attention.prepare(memory_SBM, lengths_B) if self.attention else None)
 
-    def forward(self, tokens_TB: Tensor, state: DecoderState, *, last: bool = False) -> tuple[Tensor, DecoderState | None]:
+    def forward(
+        self, tokens_TB: Tensor, state: DecoderState, *, last: bool = False
+    ) -> tuple[Tensor, DecoderState | None]:
         """Runs over given target tokens (teacher forcing).
 
         Returns:

@@ -15,6 +15,7 @@ from seqlab.models.bridge import MeanBridge
 from seqlab.models.decoder import Decoder, DecoderState
 from seqlab.models.embedding import ScaledEmbedding
 from seqlab.models.encoder import Encoder
+from seqlab.models.loss import full_precision
 from seqlab.recurrence.stack import RecurrentStack
 
 TYINGS = ("none", "two-way", "three-way")
@@ -128,4 +129,4 @@ class EncoderDecoder(nn.Module):
     def step(self, tokens_R: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """The last token of every row ``[R]`` to log-probabilities of the next ``[R, V]`` and the new state."""
         features_RE, state = self.decoder.step(tokens_R, state)
-        return self.output(features_RE).float().log_softmax(-1), state
+        return full_precision(self.output(features_RE)).log_softmax(-1), state

@@ -8,8 +8,8 @@ deferred  input product and readout once for all steps, one weight gradient for 
 native    torch's own kernel (oneDNN, cuDNN), where the cell computes exactly what it does
 ========  ====================================================================================================
 
-Every engine has the signature ``(cell, x_TBI, state) -> (output_TBO, states, final)``: the outputs, the state parts after
-each step ``[T, B, S]`` (empty where the engine cannot tell), and the state after the last step.
+Every engine has the signature ``(cell, x_TBI, state) -> (output_TBO, states, final)``: the outputs, the state parts
+after each step ``[T, B, S]`` (empty where the engine cannot tell), and the state after the last step.
 """
 
 from collections.abc import Callable
@@ -55,9 +55,9 @@ def native(cell: RecurrentCell, x_TBI: Tensor, state: State) -> EngineOutput:
     weights = [cell.input.weight, cell.recurrent.weight, cell.input.bias, cell.recurrent.bias]
     if cell.native_kernel == "lstm":
         hidden = [part[None] for part in state]
-        h_TBH, h, c = torch._VF.lstm(x_TBI, hidden, weights, True, 1, 0.0, cell.training, False, False)  # type: ignore[attr-defined]
+        h_TBH, h, c = torch._VF.lstm(x_TBI, hidden, weights, True, 1, 0.0, cell.training, False, False)
         return h_TBH, (), (h[0], c[0])
-    kernel = getattr(torch._VF, cell.native_kernel)  # type: ignore[attr-defined]
+    kernel = getattr(torch._VF, cell.native_kernel)
     h_TBH, h = kernel(x_TBI, state[0][None], weights, True, 1, 0.0, cell.training, False, False)
     return h_TBH, (h_TBH,), (h[0],)
 
@@ -86,7 +86,8 @@ def choose_engine(
     Args:
         cell: The cell.
         x_TBI: Its inputs.
-        last_of_lengths: Whether the state at each row's own length is needed, which torch's LSTM kernel does not return.
+        last_of_lengths: Whether the state at each row's own length is needed, which torch's LSTM kernel does not
+            return.
         engine: Forces an engine.
 
     Raises:
@@ -97,7 +98,9 @@ def choose_engine(
         if engine not in ENGINES:
             raise UserError(f"no engine named {engine!r} (there are: {', '.join(ENGINES)})")
         if engine == "native" and not runs_native:
-            raise UserError(f"engine native cannot run {type(cell).__name__} here; leave the choice open or take deferred")
+            raise UserError(
+                f"engine native cannot run {type(cell).__name__} here; leave the choice open or take deferred"
+            )
         return engine
     if x_TBI.shape[0] <= 1:
         return "plain"

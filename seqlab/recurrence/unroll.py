@@ -36,8 +36,8 @@ def unroll(
             :func:`~seqlab.recurrence.engines.choose_engine` decides if None.
 
     Returns:
-        The outputs ``[T, B, O]``, zero past each row's length, and the state after each row's last step (the state before
-        the first one for an empty row), or None where ``last`` is False.
+        The outputs ``[T, B, O]``, zero past each row's length, and the state after each row's last step (the state
+        before the first one for an empty row), or None where ``last`` is False.
 
     Raises:
         UserError: The engine is unknown, or cannot run this cell this way.
@@ -45,13 +45,15 @@ def unroll(
     steps, rows = x_TBI.shape[:2]
     if state is None:
         state = cell.initial_state(rows, x_TBI)
+    if steps == 0:
+        return x_TBI.new_zeros(0, rows, cell.output_size), state if last else None
     if reverse:
         x_TBI = reverse_time(x_TBI, lengths)
     name = choose_engine(cell, x_TBI, last_of_lengths=last and lengths is not None, engine=engine)
     output_TBO, parts_TBS, final = ENGINES[name](cell, x_TBI, state)
     if lengths is not None:
-        real_TB = torch.arange(steps, device=x_TBI.device)[:, None] < lengths
-        output_TBO = output_TBO * real_TB[..., None].to(output_TBO.dtype)
+        padding_TB = torch.arange(steps, device=x_TBI.device)[:, None] >= lengths
+        output_TBO = output_TBO.masked_fill(padding_TB[..., None], 0.0)
         if last:
             final = _states_at_lengths(parts_TBS, state, lengths)
     if reverse:

@@ -35,9 +35,7 @@ class Task(LightningModule):
         schedule: The learning rate over time; constant if None.
     """
 
-    def __init__(
-        self, *, metrics: dict[str, Metric], optimizer: OptimizerCallable, schedule: Schedule | None = None
-    ):
+    def __init__(self, *, metrics: dict[str, Metric], optimizer: OptimizerCallable, schedule: Schedule | None = None):
         super().__init__()
         self.metrics = nn.ModuleDict(metrics)
         self.make_optimizer, self.schedule = optimizer, schedule or Constant()
@@ -102,7 +100,8 @@ class Task(LightningModule):
         scheduler = self.schedule.configure(optimizer, self.trainer.max_steps)
         config: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
         if isinstance(scheduler, ReduceLROnPlateau):
-            # Stepped in on_validation_end: Lightning counts batches within an epoch, but validations may run across them.
+            # Stepped in on_validation_end: Lightning counts batches within an epoch, but validations may run across
+            # epochs.
             config |= {"monitor": self.schedule.monitor, "frequency": NEVER, "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": config}
 

@@ -27,6 +27,7 @@ def cell_factory(spec: str | Mapping[str, Any]) -> Callable[[int, int], Recurren
     for option in options:
         if option not in known:
             raise UserError(
-                f"{who} has no option {option!r}{registry.nearest(option, known)} (options: {', '.join(known) or 'none'})"
+                f"{who} has no option {option!r}{registry.nearest(option, known)} "
+                f"(options: {', '.join(known) or 'none'})"
             )
     return lambda input_size, hidden_size: cell(input_size, hidden_size, **options)

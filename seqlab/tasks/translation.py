@@ -32,7 +32,8 @@ class Translation(Task):
     Args:
         source_tokenizer: Tokenizer of the source side, taken from the data.
         target_tokenizer: Tokenizer of the target side, taken from the data.
-        cell: Recurrent cell of both sides: a name (see "seqlab cells"), NAME:OPTION=VALUE, or {name: NAME, OPTION: VALUE}.
+        cell: Recurrent cell of both sides: a name (see "seqlab cells"), NAME:OPTION=VALUE, or
+            {name: NAME, OPTION: VALUE}.
         encoder_cell: The encoder's, where it differs.
         decoder_cell: The decoder's, where it differs.
         embedding_size: Width of the embeddings, and of the features before the output layer.
@@ -148,7 +149,11 @@ class Translation(Task):
 
     @torch.no_grad()
     def translate_batches(
-        self, lines: Sequence[str], beam: int | None = None, length_penalty: float | None = None, batch_tokens: int = 4000
+        self,
+        lines: Sequence[str],
+        beam: int | None = None,
+        length_penalty: float | None = None,
+        batch_tokens: int = 4000,
     ) -> Iterator[tuple[list[int], list[str]]]:
         """Translates lines batch by batch, of like length: yields line numbers and their translations."""
         self.eval()
@@ -203,5 +208,3 @@ class Translation(Task):
             )
             best = [hypotheses[0] for hypotheses in found]
         return [self.target_tokenizer.decode(hypothesis.tokens) for hypothesis in best]
-
-

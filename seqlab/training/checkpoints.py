@@ -60,11 +60,12 @@ class Record(Callback):
         self.config = config
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        task: Any = pl_module  # only some tasks have cells
         checkpoint["seqlab"] = {
             "version": version("seqlab"),
             "torch": str(torch.__version__),
             "config": self.config,
-            "cells": pl_module.cell_origins() if hasattr(pl_module, "cell_origins") else {},
+            "cells": task.cell_origins() if hasattr(task, "cell_origins") else {},
         }
 
 
@@ -93,8 +94,8 @@ class StopAtNaN(Callback):
         saved = [path for path in (self.folder / LAST, self.folder / BEST) if path.is_file()]
         rest = f"the last good checkpoint is {saved[0]}" if saved else "no checkpoint was written yet"
         raise UserError(
-            f"{what} at step {trainer.global_step}: {rest}; try a lower learning rate (model.optimizer.init_args.lr) or "
-            "clipping (trainer.gradient_clip_val)"
+            f"{what} at step {trainer.global_step}: {rest}; try a lower learning rate "
+            "(model.optimizer.init_args.lr) or clipping (trainer.gradient_clip_val)"
         )
 
 

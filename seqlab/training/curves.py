@@ -31,18 +31,27 @@ def draw_curves(metrics: Path, picture: Path, title: str) -> None:
         return
     columns = min(2, len(curves))
     rows = -(-len(curves) // columns)
-    figure, axes = pyplot.subplots(rows, columns, figsize=(5.2 * columns, 3.2 * rows), squeeze=False, layout="constrained")
+    figure, axes = pyplot.subplots(
+        rows, columns, figsize=(5.2 * columns, 3.2 * rows), squeeze=False, layout="constrained"
+    )
     for axis in axes.flat[len(curves) :]:
         axis.set_visible(False)
     for axis, (name, (steps, values)) in zip(axes.flat, curves.items(), strict=False):
         validated = name.startswith("val/")
         axis.plot(
-            steps, values, color=ORANGE if validated else BLUE, marker="o" if validated else None, markersize=3, linewidth=1.5
+            steps,
+            values,
+            color=ORANGE if validated else BLUE,
+            marker="o" if validated else None,
+            markersize=3,
+            linewidth=1.5,
         )
         if name.endswith("perplexity") and min(values) > 0 and max(values) > 10 * min(values):
             axis.set_yscale("log")
         axis.set_title(name, loc="left", fontsize=10)
-        axis.annotate(f"{values[-1]:.4g}", (steps[-1], values[-1]), xytext=(4, 0), textcoords="offset points", fontsize=8)
+        axis.annotate(
+            f"{values[-1]:.4g}", (steps[-1], values[-1]), xytext=(4, 0), textcoords="offset points", fontsize=8
+        )
         axis.set_xlabel("optimizer step", fontsize=9)
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)

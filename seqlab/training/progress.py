@@ -45,9 +45,14 @@ class Progress(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._bar is not None and not self._bar.disable and trainer.global_step > self._bar.n:
-            scores = {name: f"{float(value):.4g}" for name, value in trainer.callback_metrics.items() if name == self.monitor}
+            scores = {
+                name: f"{float(value):.4g}" for name, value in trainer.callback_metrics.items() if name == self.monitor
+            }
             self._bar.set_postfix(
-                {"loss": f"{float(trainer.callback_metrics['train/loss']):.3f}", "tokens/s": f"{self.throughput.recent:,.0f}"}
+                {
+                    "loss": f"{float(trainer.callback_metrics['train/loss']):.3f}",
+                    "tokens/s": f"{self.throughput.recent:,.0f}",
+                }
                 | scores,
                 refresh=False,
             )

@@ -5,6 +5,7 @@ A schedule multiplies the optimizer's learning rate by a factor for each optimiz
 """
 
 import math
+from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
@@ -120,10 +121,13 @@ class Plateau(Schedule):
     ):
         super().__init__()
         if mode not in ("min", "max") or not 0 < factor < 1:
-            raise UserError(f"schedule Plateau: mode is min or max and factor between 0 and 1, not {mode!r} and {factor}")
-        self.monitor, self.mode, self.shrink, self.patience, self.minimum = monitor, mode, factor, patience, minimum
+            raise UserError(
+                f"schedule Plateau: mode is min or max and factor between 0 and 1, not {mode!r} and {factor}"
+            )
+        self.mode: Literal["min", "max"] = "max" if mode == "max" else "min"
+        self.monitor, self.shrink, self.patience, self.minimum = monitor, factor, patience, minimum
 
     def configure(self, optimizer: Optimizer, total: int) -> ReduceLROnPlateau:
         return ReduceLROnPlateau(
-            optimizer, mode=self.mode, factor=self.shrink, patience=self.patience, min_lr=self.minimum  # type: ignore[arg-type]
+            optimizer, mode=self.mode, factor=self.shrink, patience=self.patience, min_lr=self.minimum
         )

@@ -46,9 +46,10 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
     draw_curves(run.metrics, run.curves, f"{run.path.name}: {describe_model(task).removeprefix('model: ')}")
     for line in _examples(task, data):
         log.info("%s", line)
+    step = best["step"] if best else trainer.global_step
     minutes, seconds = divmod(round(throughput.seconds), 60)
     rows = {
-        "best checkpoint": f"{run.checkpoint()}, step {best['step'] if best else trainer.global_step} of {trainer.global_step}",
+        "best checkpoint": f"{run.checkpoint()}, step {step} of {trainer.global_step}",
         **{name: f"{value:.2f}" for name, value in scores.items()},
         "training": f"{minutes} min {seconds} s, {throughput.mean:,.0f} target tokens/s",
         "learning curves": str(run.curves),

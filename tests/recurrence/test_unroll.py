@@ -202,7 +202,6 @@ def test_deferred_gradients_add_up_over_backward_calls(name):
     torch.testing.assert_close(got, [parameter.grad for parameter in cell.parameters()], **EXACT)
 
 
-@pytest.mark.xfail(strict=True, reason="what an earlier backward pass kept for the weights is added once more")
 def test_deferred_gradients_after_a_backward_pass_that_wanted_no_weight():
     cell = make("gru")
     x_TBI, state = draw_inputs(cell)

@@ -35,9 +35,8 @@ def files(path) -> list[str]:
 def test_what_is_saved_is_loaded(path):
     save(path)
     found = load_checkpoint(path)
-    assert found["seqlab"] == {"version": "1"} and found["step"] == 7
-    assert found["state_dict"]["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert files(path) == ["last.ckpt"]
+    assert (found["seqlab"], found["step"]) == ({"version": "1"}, 7)
+    assert found["state_dict"]["w"].tolist() == [[0, 1, 2], [3, 4, 5]] and files(path) == ["last.ckpt"]
 
 
 def test_a_checkpoint_is_synced_before_it_takes_its_place(path, monkeypatch):
@@ -97,14 +96,11 @@ def test_a_missing_checkpoint_and_a_file_that_is_none(path):
         assert str(path) in error(path)
 
 
-class Harmful:
-    """Its pickle makes a folder when it is loaded."""
-
-    def __init__(self, folder):
-        self.folder = folder
+class Harmful(str):
+    """Its pickle makes a folder of this name when it is loaded."""
 
     def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
+        return os.mkdir, (str(self),)
 
 
 @pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
@@ -139,13 +135,11 @@ class Tiny(LightningModule):
 class Scored(Tiny):
     """Is validated as well, with a given score after each step."""
 
-    scores = (0.2, 0.3, 0.9, 0.4, 0.5, 0.3)
-
     def validation_step(self, batch, batch_idx):
-        self.log("val/score", self.scores[self.trainer.global_step - 1], batch_size=1)
+        self.log("val/score", (0.2, 0.3, 0.9, 0.4, 0.5, 0.3)[self.trainer.global_step - 1], batch_size=1)
 
 
-def fit(folder, callbacks: list[Callback], *, values=(1.0,) * 6, task=Tiny, **options) -> Tiny:
+def fit(folder, callbacks: list[Callback], *, values=(1.0,) * 6, task=Tiny, resume=None, **options) -> Tiny:
     """Trains on a batch for each value; validates after each, if the task does."""
     trainer = Trainer(
         **{"max_epochs": 1, "val_check_interval": 1, **options},
@@ -157,7 +151,8 @@ def fit(folder, callbacks: list[Callback], *, values=(1.0,) * 6, task=Tiny, **op
         **dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False),
     )
     module = task(values)
-    trainer.fit(module, range(len(values)), range(1) if task is Scored else None)
+    validation = range(1) if task is Scored else None
+    trainer.fit(module, range(len(values)), validation, ckpt_path=resume, weights_only=True)
     return module
 
 
@@ -175,17 +170,14 @@ def test_last_checkpoint(path, monkeypatch, accumulate):
     fit(path.parent, [SaveLast(path, 2)], values=[1.0] * 12, max_steps=5, accumulate_grad_batches=accumulate)
     assert steps == [2, 4, 5]
     assert torch.load(path, weights_only=True)["global_step"] == 5
+    with pytest.raises(UserError, match=r"checkpoint\.every_n_steps.*0"):
+        SaveLast(path, 0)
 
 
 @pytest.mark.xfail(strict=True, reason="only trainer.max_steps counts as an end")
 def test_last_checkpoint_of_a_run_that_ends_with_an_epoch(path):
     fit(path.parent, [SaveLast(path, 4)], max_epochs=1)
     assert torch.load(path, weights_only=True)["global_step"] == 6
-
-
-def test_last_checkpoint_needs_an_interval(path):
-    with pytest.raises(UserError, match=r"checkpoint\.every_n_steps.*0"):
-        SaveLast(path, 0)
 
 
 @pytest.mark.parametrize("mode, step", [("max", 3), ("min", 1)])
@@ -203,13 +195,22 @@ def test_early_stop(path, patience, steps):
     assert fit(path.parent, callbacks, task=Scored, max_steps=6).trainer.global_step == steps
 
 
+@pytest.mark.xfail(strict=True, reason="the last checkpoint is written before the validation of its step")
+@pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning", "ignore:You're resuming:UserWarning")
+def test_best_checkpoint_after_a_resume(path):
+    """The best score so far, that of step 3, is known again: the lower ones that follow replace no checkpoint."""
+    for steps, resume in ((3, None), (5, path)):
+        callbacks = checkpoint_callbacks(path.parent, monitor="val/score", mode="max", patience=None, every_n_steps=1)
+        fit(path.parent, callbacks, task=Scored, resume=resume, max_steps=steps)
+        assert torch.load(path.with_name("best.ckpt"), weights_only=True)["global_step"] == 3
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_run_whose_loss_is_no_number_stops(path, value):
     """The message says which checkpoint is good; that one is from before."""
     with pytest.raises(UserError, match=r"the loss is .*last\.ckpt"):
         fit(path.parent, [StopAtNaN(path.parent), SaveLast(path, 1)], values=[1.0, 1.0, 1.0, value, 1.0, 1.0])
-    saved = torch.load(path, weights_only=True)
-    assert saved["global_step"] == 3 and saved["state_dict"]["weight"].tolist() == [-3.0]
+    assert torch.load(path, weights_only=True)["state_dict"]["weight"].tolist() == [-3.0]
     with pytest.raises(UserError, match="no checkpoint was written yet"):
         fit(path.parent, [StopAtNaN(path.parent / "new"), SaveLast(path, 1)], values=[value])
 
@@ -230,9 +231,8 @@ def test_weights_that_are_no_numbers_replace_no_checkpoint(path):
 def test_step_seed():
     """Another one for any other seed, rank, step or batch; the same for the same."""
     keys = list(itertools.product(range(4), range(3), range(30), range(3)))
-    seeds = {step_seed(*key) for key in keys}
+    seeds = {step_seed(*key) for key in keys + keys}
     assert len(seeds) == len(keys)
-    assert step_seed(1, 2, 3, 4) == step_seed(1, 2, 3, 4)
     assert all(0 <= seed < 1 << 64 for seed in seeds) and max(seeds) > 1 << 62
 
 
