@@ -58,6 +58,6 @@ class BLEU(Metric):
 
     def signature(self) -> str:
         """sacreBLEU's own signature."""
-        if self.bleu.num_refs < 1:  # sacreBLEU learns the number of references from the first corpus it scores
+        if not hasattr(self.bleu, "num_refs"):  # sacreBLEU learns the number of references from the first corpus
             self.bleu.corpus_score(["x"], [["x"]])
         return str(self.bleu.get_signature())

@@ -12,7 +12,10 @@ Row = dict[str, str | float]
 
 
 class Throughput(Callback):
-    """Measures target tokens per second of training; validations and checkpoints are not counted."""
+    """Measures target tokens per second of training, from the end of one batch to the end of the next.
+
+    Building batches counts, validations do not.
+    """
 
     def __init__(self) -> None:
         self.tokens, self.seconds = 0, 0.0
@@ -20,14 +23,18 @@ class Throughput(Callback):
         """Tokens per second over the last moments: an exponential mean with a memory of about 50 batches."""
         self._started = 0.0
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        seconds = time.perf_counter() - self._started
-        tokens = batch.tokens * trainer.world_size
+        now = time.perf_counter()
+        tokens, seconds = batch.tokens * trainer.world_size, now - self._started
+        self._started = now
         self.tokens += tokens
         self.seconds += seconds
         self.recent = 0.98 * self.recent + 0.02 * tokens / seconds if self.recent else tokens / seconds

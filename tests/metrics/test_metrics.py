@@ -99,11 +99,12 @@ def test_options_matter():
     ],
     ids=["all empty", "no 4-gram", "no match", "perfect", "long"],
 )
-@pytest.mark.parametrize("smooth_method", ["exp", "floor", "none"])
-def test_bleu_of_extreme_corpora(hypotheses, references, smooth_method):
-    expected, _ = sacre(hypotheses, references, smooth_method=smooth_method)
+@pytest.mark.parametrize("method, value", [("exp", None), ("floor", None), ("floor", 0.5), ("none", None)])
+def test_bleu_of_extreme_corpora(hypotheses, references, method, value):
+    options = {"smooth_method": method, "smooth_value": value}
+    expected, _ = sacre(hypotheses, references, **options)
     parts = [slice(number, number + 1) for number in range(len(references))]
-    assert score_in_parts(BLEU(smooth_method=smooth_method), parts, hypotheses, references) == expected
+    assert score_in_parts(BLEU(**options), parts, hypotheses, references) == expected
 
 
 @pytest.mark.xfail(strict=True, reason="sacreBLEU has no attribute num_refs before its first score")

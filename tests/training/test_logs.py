@@ -120,16 +120,19 @@ def test_no_file_has_no_rows(path):
 
 
 def test_throughput(monkeypatch):
-    """Target tokens of all devices over the time from a batch's start to its end; what is between does not count."""
-    clock = iter([0.0, 2.0, 100.0, 101.0])
-    monkeypatch.setattr("seqlab.training.logs.time.perf_counter", lambda: next(clock))
+    """Target tokens of all devices from the end of one batch to the end of the next; validation does not count."""
+    now = [0.0]
+    monkeypatch.setattr("seqlab.training.logs.time.perf_counter", lambda: now[0])
     throughput, trainer = Throughput(), FakeTrainer(world_size=3)
     assert throughput.mean == 0
-    for tokens in (40, 10):
-        throughput.on_train_batch_start(trainer, None, None, 0)
-        throughput.on_train_batch_end(trainer, None, None, SimpleNamespace(tokens=tokens), 0)
-    assert throughput.mean == pytest.approx(3 * (40 + 10) / 3)
-    assert throughput.recent == pytest.approx(0.98 * 60 + 0.02 * 30)
+    throughput.on_train_start(trainer, None)
+    for now[0], tokens in ((2.0, 40), (3.0, 10), (100.0, None), (101.0, 30)):
+        if tokens is None:
+            throughput.on_validation_end(trainer, None)
+        else:
+            throughput.on_train_batch_end(trainer, None, None, SimpleNamespace(tokens=tokens), 0)
+    assert throughput.mean == pytest.approx(3 * (40 + 10 + 30) / (2 + 1 + 1))
+    assert throughput.recent == pytest.approx(0.98 * (0.98 * 60 + 0.02 * 30) + 0.02 * 90)
 
 
 def png_size(path) -> tuple[int, int]:
