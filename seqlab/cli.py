@@ -78,9 +78,7 @@ def _top_level(argv: list[str]) -> None:
 def _log_to_stderr() -> None:
     """Messages of seqlab go to stderr as they are, so that stdout holds nothing but results."""
     log = logging.getLogger("seqlab")
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)

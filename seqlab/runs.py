@@ -154,6 +154,16 @@ def restore(run: Run, settings: "Settings | None" = None) -> tuple["Task", Any, 
     settings = settings or run.settings()
     path = run.checkpoint()
     checkpoint = load_checkpoint(path)
+    task, data = rebuild(settings, checkpoint, path)
+    return task.eval(), data, checkpoint
+
+
+def rebuild(settings: "Settings", checkpoint: dict[str, Any], path: Path) -> tuple["Task", Any]:
+    """The task and data module of a configuration, with what a checkpoint saved of them.
+
+    Raises:
+        UserError: The checkpoint was saved with another configuration.
+    """
     data = settings.make_data()
     try:
         data.load_state_dict(checkpoint[type(data).__qualname__])
@@ -161,5 +171,5 @@ def restore(run: Run, settings: "Settings | None" = None) -> tuple["Task", Any, 
         task.load_state_dict(checkpoint["state_dict"])
     except (KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"{path} does not fit {run.config}: {reason}") from error
-    return task.eval(), data, checkpoint
+        raise UserError(f"{path} does not fit the configuration: {reason}") from error
+    return task, data

@@ -63,7 +63,7 @@ def evaluate(run: Run, argv: list[str], split: str | None, beam: int | None, len
     files = _write_text(run, split, [text[number] for number in sorted(text)])
     report = {
         "split": split,
-        "data": _describe_data(data, split),
+        "data": data.describe(split),
         "scores": {name: {"value": value, "signature": signatures[name]} for name, value in scores.items()},
         "decoding": {"beam": task.beam, "length_penalty": task.length_penalty} if text else {},
         "checkpoint": {
@@ -91,18 +91,6 @@ def _write_text(run: Run, split: str, pairs: list[tuple[str, str]]) -> list[Path
     for file, lines in zip(files, zip(*pairs, strict=True), strict=True):
         file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return files
-
-
-def _describe_data(data: Any, split: str) -> dict[str, Any]:
-    """What was scored: its name, its size and a checksum of its text."""
-    corpus = data.text(split)
-    text = "\n".join(f"{source}\t{target}" for source, target in zip(corpus["source"], corpus["target"], strict=True))
-    return {
-        "name": data.names[split] or data.names["train"],
-        "languages": [data.source, data.target],
-        "pairs": len(corpus),
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-    }
 
 
 def _sha256(path: Path) -> str:

@@ -104,17 +104,19 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
     from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch import seed_everything
 
-    from seqlab.runs import restore
+    from seqlab.runs import rebuild, restore
     from seqlab.training.checkpoints import load_checkpoint
     from seqlab.training.summary import describe_model, write_summary
 
     seed_everything(settings.config.seed, workers=True, verbose=False)
-    data = settings.make_data()
     checkpoint = load_checkpoint(run.last) if resume else None
     if checkpoint is not None:
-        data.load_state_dict(checkpoint[type(data).__qualname__])
-    data.prepare()
-    task = settings.make_task(data)
+        task, data = rebuild(settings, checkpoint, run.last)
+        data.prepare()
+    else:
+        data = settings.make_data()
+        data.prepare()
+        task = settings.make_task(data)
     _check_monitor(settings, task)
     try:
         trainer, throughput = make_trainer(run, settings)
@@ -127,9 +129,12 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
                 run.config.write_text(settings.dump(), encoding="utf-8")
             log.info("%s", describe_model(task))
             log.info("run: %s%s", run, f", resumed at step {checkpoint['global_step']:,}" if checkpoint else "")
-            trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
-            if trainer.interrupted:
-                raise KeyboardInterrupt
+            try:
+                trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
+            except SystemExit as exit:  # Lightning's answer to Ctrl-C
+                if run.last.is_file():
+                    log.info("stopped at step %s; go on with: seqlab fit --run %s --resume", trainer.global_step, run)
+                raise KeyboardInterrupt from exit
             if trainer.is_global_zero:
                 best, _, _ = restore(run, settings)
                 write_summary(run, best, data, trainer, throughput, settings.config.checkpoint)

@@ -1,5 +1,6 @@
 """The data module of translation."""
 
+import hashlib
 import logging
 from functools import cached_property
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from lightning.pytorch import LightningDataModule
 
+from seqlab.data.base import DataModule
 from seqlab.data.batches import PlannedBatches, plan_evaluation, plan_training
 from seqlab.data.corpora import BUILT_IN, parallel_corpus
 from seqlab.data.loader import TrainingBatches
@@ -21,7 +22,7 @@ log = logging.getLogger("seqlab")
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.02, 1000
 
 
-class ParallelText(LightningDataModule):
+class ParallelText(DataModule):
     """Pairs of sentences in two languages.
 
     The tokenizer is joint: one for both languages. It is trained on the training pairs at first use, and from then on
@@ -180,6 +181,20 @@ class ParallelText(LightningDataModule):
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         plan = plan_evaluation(pairs, self.batch_tokens, rank=rank, world_size=world_size)
         return PlannedBatches(pairs, plan, references=True)
+
+    def describe(self, split: str) -> dict[str, Any]:
+        """Name, languages, number of pairs and a checksum of the text of a split."""
+        corpus = self.text(split)
+        digest = hashlib.sha256()
+        for source, target in zip(corpus["source"], corpus["target"], strict=True):
+            digest.update(f"{source}\t{target}\n".encode())
+        return {
+            "name": self.names[split] or self.names["train"],
+            "split": split,
+            "languages": [self.source, self.target],
+            "pairs": len(corpus),
+            "sha256": digest.hexdigest(),
+        }
 
     # -------------------------------------------------------------------------------------------------------- state
 

@@ -45,8 +45,14 @@ class Task(LightningModule):
         """The training loss of a batch, summed over its ``tokens``."""
 
     @abstractmethod
-    def outputs(self, batch: Any, needs: set[str]) -> Outputs:
-        """The named outputs of a batch that metrics need."""
+    def outputs(self, batch: Any, needs: set[str], *, fitting: bool) -> Outputs:
+        """The named outputs of a batch that metrics need.
+
+        Args:
+            batch: The batch.
+            needs: Names of the outputs.
+            fitting: Whether this is a validation in the course of a fit, where a cheaper search will do.
+        """
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         total = self.loss(batch)
@@ -55,7 +61,7 @@ class Task(LightningModule):
         return total * (self.trainer.accumulate_grad_batches * self.trainer.world_size / batch.step_tokens)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.update_metrics(batch)
+        self.update_metrics(batch, fitting=True)
 
     def on_validation_epoch_end(self) -> None:
         # The metrics themselves, not their values: Lightning would round those to float32. It computes and resets them.
@@ -68,10 +74,10 @@ class Task(LightningModule):
             assert self.schedule.monitor is not None
             scheduler.step(self.trainer.callback_metrics[self.schedule.monitor])
 
-    def update_metrics(self, batch: Any) -> Outputs:
+    def update_metrics(self, batch: Any, *, fitting: bool = False) -> Outputs:
         """Adds a batch to every metric; returns the outputs they were given."""
         metrics = self._metrics()
-        outputs = self.outputs(batch, {metric.needs for _, metric in metrics})
+        outputs = self.outputs(batch, {metric.needs for _, metric in metrics}, fitting=fitting)
         for _, metric in metrics:
             metric.update(**outputs[metric.needs])
         return outputs

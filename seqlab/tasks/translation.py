@@ -110,14 +110,14 @@ class Translation(Task):
         """The label-smoothed cross-entropy of the batch's target tokens, summed."""
         return smoothed_cross_entropy(*self._features(batch), self.network.output, self.label_smoothing)
 
-    def outputs(self, batch: Batch, needs: set[str]) -> Outputs:
+    def outputs(self, batch: Batch, needs: set[str], *, fitting: bool) -> Outputs:
         """``tokens`` by teacher forcing, ``text`` by search."""
         outputs: Outputs = {}
         if "tokens" in needs:
             nll_N, hits_N = token_scores(*self._features(batch), self.network.output)
             outputs["tokens"] = {"nll": nll_N, "hits": hits_N}
         if "text" in needs:
-            beam = self.beam if self._trainer is None else self.validation_beam
+            beam = self.validation_beam if fitting else self.beam
             hypotheses = self._search(batch.source_SB, batch.source_lengths_B, beam, self.length_penalty)
             outputs["text"] = {"hypotheses": hypotheses, "references": batch.references}
         return outputs

@@ -33,9 +33,7 @@ def learned() -> tuple[Tokenizer, EncodedPairs]:
     ("encoder", "decoder", "attention"),
     [pytest.param(*case, marks=[] if case == QUICK else pytest.mark.slow) for case in CASES],
 )
-def test_learns_by_heart(
-    learned: tuple[Tokenizer, EncodedPairs], encoder: str, decoder: str, attention: str
-) -> None:
+def test_learns_by_heart(learned: tuple[Tokenizer, EncodedPairs], encoder: str, decoder: str, attention: str) -> None:
     tokenizer, pairs = learned
     torch.manual_seed(1)
     task = Translation(
