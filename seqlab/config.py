@@ -6,9 +6,12 @@ exactly these two classes, with the recipe's values as defaults, so that help, t
 
 import argparse
 import inspect
+import json
 import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -17,6 +20,7 @@ from typing import Any, Literal, NoReturn
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from seqlab import registry
@@ -63,7 +67,8 @@ class Parser(ArgumentParser):
             packages = ", ".join(allowed_packages())
             return f"{match[1]} is of none of the packages that a recipe may name classes of ({packages})"
         if match := re.search(r'Parser key "([\w.]+)": (.*)', text):
-            return f"{match[1]}: " + re.sub(r"a <class '(\w+)'>", r"\1", match[2])
+            text = f"{match[1]}: " + re.sub(r"a <class '(\w+)'>", r"\1", match[2])
+            return re.sub(r"Expected a dot import path string: (\w+).*", r"there is no class \1", text)
         return text
 
 
@@ -84,16 +89,19 @@ class Settings:
     @cached_property
     def built(self) -> Namespace:
         """The configuration with every nested class made."""
-        return self.parser.instantiate(self.config)
+        with readable("the settings"):
+            return self.parser.instantiate(self.config)
 
     def make_data(self) -> Any:
         """The data module."""
-        return self.data_class(**self.built.data)
+        with readable("data"):
+            return self.data_class(**self.built.data)
 
     def make_task(self, data: Any) -> Any:
         """The task, with the arguments that come from the data."""
         filled = {name: getattr(data, name) for name in filled_from_data(self.task_class, self.data_class)}
-        return self.task_class(**self.built.model, **filled)
+        with readable("model"):
+            return self.task_class(**self.built.model, **filled)
 
     def make_trainer(self, **own: Any) -> Trainer:
         """The trainer; lists given here are added to the configured ones."""
@@ -101,11 +109,28 @@ class Settings:
         values = dict(self.built.trainer)
         for name, value in own.items():
             values[name] = [*(values.get(name) or []), *value] if isinstance(value, list) else value
-        return Trainer(**values)
+        with readable("trainer"):
+            return Trainer(**values)
 
     def dump(self) -> str:
         """The whole configuration as YAML text, itself a recipe."""
-        return self.parser.dump(self.config, skip_none=False)
+        return self.parser.dump(self.config, skip_unset=False)
+
+
+@contextmanager
+def readable(group: str) -> Iterator[None]:
+    """Turns what a class says of its arguments into one line; a UserError anywhere behind it is passed on as it is.
+
+    Raises:
+        UserError: A class refuses an argument.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, MisconfigurationException) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__ or cause.__context__
+        raise cause or UserError(f"{group}: {' '.join(str(error).split())}") from error
 
 
 def filled_from_data(task_class: type, data_class: type) -> list[str]:
@@ -155,8 +180,52 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
     for action in parser._actions if brief else []:
         if action.dest.startswith("trainer.") and action.dest.removeprefix("trainer.") not in BRIEF:
             action.help = argparse.SUPPRESS
-    config = parser.parse_args(argv)
+    config = parser.parse_args(_config_files_first(argv))
+    for key in ("task", "data_module"):
+        if config[key] != classes[key]:
+            raise UserError(
+                f"{key} is the recipe's choice ({classes[key]}); for another, copy the recipe and change it"
+            )
     return Settings(parser, config, task_class, data_class)
+
+
+def _config_files_first(argv: list[str]) -> list[str]:
+    """Puts the settings of ``--config`` files before all flags, so that a flag wins wherever it stands.
+
+    A file's metrics become flags of their own: as a whole they would replace the recipe's.
+    """
+    files, flags, position = [], [], 0
+    while position < len(argv):
+        name, equals, value = argv[position].partition("=")
+        position += 1
+        if name != "--config":
+            flags.append(argv[position - 1])
+            continue
+        if not equals:
+            if position == len(argv):
+                raise UserError("--config needs a file")
+            value = argv[position]
+            position += 1
+        values = _read_yaml(Path(value))
+        model = values.get("model")
+        metrics = model.pop("metrics", None) if isinstance(model, dict) else None
+        files.append(f"--config={json.dumps(values)}")
+        for metric, spec in (metrics if isinstance(metrics, dict) else {}).items():
+            files.append(f"--model.metrics.{metric}={spec if isinstance(spec, str) else json.dumps(spec)}")
+    return files + flags
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings")
+    return values
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -165,12 +234,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     Raises:
         UserError: It is not YAML, not a mapping, or names no task or data module.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} is not a recipe: it holds no settings")
+    values = _read_yaml(path)
     for key in ("task", "data_module"):
         if not isinstance(values.get(key), str):
             raise UserError(f"{path} is not a recipe: it names no class as {key!r}")
@@ -181,6 +245,7 @@ def _quieten_lightning() -> None:
     """Leaves out what Lightning says of devices, tips and defaults, and a deprecation inside it; warnings stay."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 

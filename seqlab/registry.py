@@ -8,7 +8,9 @@ holds ``NAME.yaml``.
 import ast
 import difflib
 import importlib.util
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -88,13 +90,26 @@ def parse_cell(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             raise UserError(f"cell {dict(spec)} has no name; write {{name: lstm, option: value}}")
         return options.pop("name"), options
     name, _, text = spec.partition(":")
+    if not name.strip():
+        raise UserError(f"cell {spec!r} has no name; write NAME or NAME:OPTION=VALUE")
     options = {}
-    for item in filter(None, text.split(",")):
+    for item in filter(None, re.split(r",(?![^\[{]*[\]}])", text)):  # a comma within brackets belongs to a value
         key, equals, value = item.partition("=")
         if not equals:
             raise UserError(f"cell {spec!r}: {item!r} is not OPTION=VALUE")
-        options[key.strip()] = yaml.safe_load(value)
-    return name, options
+        options[key.strip()] = _value(value, spec)
+    return name.strip(), options
+
+
+def _value(text: str, spec: str) -> Any:
+    """An option's value: a number however it is written, else what YAML makes of it."""
+    for number in (int, float):
+        with suppress(ValueError):
+            return number(text)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"cell {spec!r}: {text!r} is no value") from error
 
 
 def recipe_path(name: str) -> Path:
@@ -129,10 +144,13 @@ def describe(kind: str, point: EntryPoint) -> str:
         except UserError as error:
             return str(error)
         return first.removeprefix("#").strip() if first.startswith("#") else ""
-    path = _source(point.module)
-    if path is None:
-        return f"(module {point.module} is missing)"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    try:
+        path = _source(point.module)
+        if path is None:
+            return f"(broken: there is no module {point.module})"
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except Exception as error:  # whatever a plugin's package raises or its file holds: one must not end the list
+        return f"(broken: {' '.join(str(error).split()) or type(error).__name__})"
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == point.attr:
             return (ast.get_docstring(node) or "").partition("\n")[0]

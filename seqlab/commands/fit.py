@@ -105,9 +105,11 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
     from lightning.pytorch import seed_everything
 
     from seqlab.runs import rebuild, restore
+    from seqlab.training.allocator import keep_freed_memory
     from seqlab.training.checkpoints import load_checkpoint
     from seqlab.training.summary import describe_model, write_summary
 
+    keep_freed_memory()
     seed_everything(settings.config.seed, workers=True, verbose=False)
     checkpoint = load_checkpoint(run.last) if resume else None
     if checkpoint is not None:

@@ -14,8 +14,8 @@ class Batches(Sized, Iterable, Protocol):
 class DataModule(LightningDataModule):
     """A Lightning data module that a run can be fitted on, evaluated on and taken up from.
 
-    Its batches have ``tokens`` and ``step_tokens`` (see :class:`seqlab.tasks.base.Task`) and ``index_B``, the numbers of
-    their examples. ``state_dict`` holds the position in the training data and what was learned from it, such as a
+    Its batches have ``tokens`` and ``step_tokens`` (see :class:`seqlab.tasks.base.Task`) and ``index_B``, the numbers
+    of their examples. ``state_dict`` holds the position in the training data and what was learned from it, such as a
     tokenizer, as tensors, numbers, text or bytes. A property whose name is a required argument of the task fills it.
     """
 

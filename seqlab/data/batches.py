@@ -62,10 +62,10 @@ def plan_training(
     order_N = random.permutation(len(pairs))
     pools = np.split(order_N, range(POOL, len(pairs), POOL))
     batches = _cut(pairs, np.concatenate([_by_length(pairs, pool) for pool in pools]), batch_tokens)
-    while len(batches) % world_size:
-        largest = max(range(len(batches)), key=lambda number: len(batches[number]))
-        batch = batches.pop(largest)
-        batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+    while len(batches) % world_size and _split_largest(batches):
+        pass
+    for batch in [batches.pop() for _ in range(len(batches) % world_size)]:  # only single pairs are left to share
+        batches[0] = np.concatenate([batches[0], batch])
     batches = [batches[number] for number in random.permutation(len(batches))]
     tokens = np.array([pairs.target_lengths_N[batch].sum() for batch in batches])
     window = world_size * accumulate
@@ -75,13 +75,25 @@ def plan_training(
 
 def plan_evaluation(pairs: EncodedPairs, batch_tokens: int, *, rank: int = 0, world_size: int = 1) -> Plan:
     """Plans an evaluation: every pair once over all ranks, sorted by length; ranks may differ by one batch."""
-    batches = _cut(pairs, _by_length(pairs, np.arange(len(pairs))), batch_tokens)[rank::world_size]
+    batches = _cut(pairs, _by_length(pairs, np.arange(len(pairs))), batch_tokens)
+    while len(batches) < world_size and _split_largest(batches):  # a rank without any batch is an error to Lightning
+        pass
+    batches = batches[rank::world_size]
     return Plan(batches, [int(pairs.target_lengths_N[batch].sum()) for batch in batches])
 
 
 def _by_length(pairs: EncodedPairs, index_N: np.ndarray) -> np.ndarray:
     """Sorts pairs by target length, then source length; equal ones keep their order."""
     return index_N[np.lexsort((pairs.source_lengths_N[index_N], pairs.target_lengths_N[index_N]))]
+
+
+def _split_largest(batches: list[np.ndarray]) -> bool:
+    """Replaces the batch of most pairs by its two halves; False if every batch is a single pair."""
+    largest = max(range(len(batches)), key=lambda number: len(batches[number]))
+    if len(batches[largest]) < 2:
+        return False
+    batches[largest : largest + 1] = np.array_split(batches[largest], 2)
+    return True
 
 
 def _cut(pairs: EncodedPairs, order_N: np.ndarray, batch_tokens: int) -> list[np.ndarray]:

@@ -53,11 +53,8 @@ def _files(name: str | list[str], source: str, target: str) -> list[Path]:
     files = [Path(part.strip()) for part in named]
     for path in files:
         if not path.is_file():
-            hint = (
-                f" ({name!r} is taken as a path prefix; built-in: {', '.join(BUILT_IN)})"
-                if isinstance(name, str)
-                else ""
-            )
+            is_prefix = isinstance(name, str) and "," not in name
+            hint = f" ({name!r} is taken as a path prefix; built-in: {', '.join(BUILT_IN)})" if is_prefix else ""
             raise UserError(f"no file {path}{hint}")
     return files
 

@@ -52,7 +52,7 @@ class TrainingBatches:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """The next iteration over the saved epoch starts after the batches that were handed out."""
-        self._resume = (state["epoch"], state["taken"])
+        self._resume = self._epoch, self._taken = state["epoch"], state["taken"]
 
     def _batches(self) -> PlannedBatches:
         if self._planned is None or self._planned[0] != self._epoch:

@@ -56,8 +56,13 @@ class ParallelText(DataModule):
         seed: int = 1,
     ):
         super().__init__()
-        if batch_tokens < 1 or max_length < 1:
-            raise UserError(f"data.batch_tokens ({batch_tokens}) and data.max_length ({max_length}) must be positive")
+        if batch_tokens < 1 or max_length < 1 or workers < 0:
+            raise UserError(
+                f"data.batch_tokens ({batch_tokens}) and data.max_length ({max_length}) must be positive, data.workers "
+                f"({workers}) not negative"
+            )
+        if not isinstance(tokenizer, TokenizerSettings):
+            raise UserError(f"data.tokenizer is a group of settings such as {{kind: bpe}}, not {tokenizer!r}")
         self.source, self.target = source, target
         self.names = {"train": train, "val": val, "test": test}
         self.settings = tokenizer

@@ -45,6 +45,8 @@ class Tokenizer:
     def __init__(self, model: bytes):
         self.model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        pieces = (self._processor.id_to_piece(token) for token in range(EOS + 1, len(self)))
+        self._whole_words = all(piece.startswith("\N{LOWER ONE EIGHTH BLOCK}") for piece in pieces)
 
     @classmethod
     def train(cls, lines: Iterable[str], settings: TokenizerSettings) -> "Tokenizer":
@@ -82,7 +84,10 @@ class Tokenizer:
 
     def decode(self, tokens: list[int]) -> str:
         """The text of token ids; padding, begin and end of sentence leave no trace."""
-        return self._processor.decode([token for token in tokens if token not in (PAD, BOS, EOS)])
+        kept = [token for token in tokens if token not in (PAD, BOS, EOS)]
+        if self._whole_words:  # SentencePiece would join an unknown word to the one before it
+            return " ".join("<unk>" if token == UNK else self._processor.id_to_piece(token)[1:] for token in kept)
+        return self._processor.decode(kept)
 
     def __len__(self) -> int:
         return self._processor.get_piece_size()
@@ -92,7 +97,8 @@ def _explain(message: str, settings: TokenizerSettings) -> str:
     """A line for what SentencePiece says of a vocabulary size."""
     asked = f"a vocabulary of {settings.vocab_size:,} {settings.kind} tokens"
     if most := re.search(r"too high.*<= (\d+)", message, re.DOTALL):
-        return f"{asked} is more than the training text supports: set tokenizer.vocab_size to at most {most[1]}"
+        return f"{asked} is more than the training text supports: set data.tokenizer.vocab_size to at most {most[1]}"
     if least := re.search(r"required_chars.*?\d+ vs (\d+)", message, re.DOTALL):
-        return f"{asked} cannot hold the {least[1]} characters of the training text: raise tokenizer.vocab_size"
+        least_size = f"set data.tokenizer.vocab_size to {least[1]} or more"
+        return f"{asked} cannot hold the characters of the training text: {least_size}"
     return f"{asked} could not be trained: {' '.join(message.split())}"

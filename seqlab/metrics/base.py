@@ -12,7 +12,8 @@ output      arguments of ``update``
 Decoding runs only if a metric needs ``text``.
 """
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torchmetrics
 
@@ -27,6 +28,15 @@ class Metric(torchmetrics.Metric):
     """The named output that :meth:`update` takes."""
     higher_is_better: bool = True
     full_state_update = False
+
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> "Metric":
+        """Moves the states with the module, but keeps their types: a model in half precision still sums exactly."""
+        types = {name: getattr(self, name).dtype for name in self._defaults}
+        super()._apply(fn, *args, **kwargs)
+        for name, dtype in types.items():
+            setattr(self, name, getattr(self, name).to(dtype))
+            self._defaults[name] = self._defaults[name].to(dtype)  # type: ignore[union-attr]
+        return self
 
     def signature(self) -> str:
         """How the score was computed, to be stored beside it."""

@@ -4,6 +4,7 @@ import sacrebleu
 import torch
 from torch import Tensor
 
+from seqlab.errors import UserError
 from seqlab.metrics.base import Metric
 
 
@@ -18,6 +19,9 @@ class BLEU(Metric):
         lowercase: Compare without case.
         smooth_method: ``exp``, ``floor``, ``add-k`` or ``none``.
         smooth_value: Parameter of ``floor`` and ``add-k``; sacreBLEU's default if None.
+
+    Raises:
+        UserError: sacreBLEU has no such tokenizer.
     """
 
     needs = "text"
@@ -31,15 +35,21 @@ class BLEU(Metric):
         smooth_value: float | None = None,
     ):
         super().__init__()
+        if tokenize not in sacrebleu.metrics.BLEU.TOKENIZERS:
+            raise UserError(
+                f"BLEU: no tokenizer {tokenize!r} (there are: {', '.join(sorted(sacrebleu.metrics.BLEU.TOKENIZERS))})"
+            )
         self.bleu = sacrebleu.metrics.BLEU(
             tokenize=tokenize, lowercase=lowercase, smooth_method=smooth_method, smooth_value=smooth_value
         )
+        # Counts before smoothing: add-k writes into the counts of the score it returns.
+        self.counter = sacrebleu.metrics.BLEU(tokenize=tokenize, lowercase=lowercase, smooth_method="none")
         # Matches and totals of n-grams of order 1 to 4, length of the hypotheses and of the references.
         self.add_state("counts", torch.zeros(10, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, hypotheses: list[str], references: list[str]) -> None:
         """Adds hypotheses and their references, one for each."""
-        score = self.bleu.corpus_score(hypotheses, [references])
+        score = self.counter.corpus_score(hypotheses, [references])
         counts = [*score.counts, *score.totals, score.sys_len, score.ref_len]
         self.counts += torch.tensor(counts, device=self.counts.device)
 

@@ -70,6 +70,8 @@ class EncoderDecoder(nn.Module):
         engine: str | None = None,
     ):
         super().__init__()
+        if min(embedding_size, encoder_layers, decoder_layers) < 1:
+            raise UserError("embedding_size, encoder_layers and decoder_layers must be at least 1")
         if tying not in TYINGS:
             raise UserError(f"tying must be one of {', '.join(TYINGS)}, not {tying!r}")
         if tying == "three-way" and source_vocab_size != target_vocab_size:

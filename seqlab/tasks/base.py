@@ -67,12 +67,10 @@ class Task(LightningModule):
         # The metrics themselves, not their values: Lightning would round those to float32. It computes and resets them.
         for name, metric in self._metrics():
             self.log(f"val/{name}", metric)
-
-    def on_validation_end(self) -> None:
-        scheduler = self.lr_schedulers() if not self.trainer.sanity_checking else None
-        if isinstance(scheduler, ReduceLROnPlateau):
-            assert self.schedule.monitor is not None
-            scheduler.step(self.trainer.callback_metrics[self.schedule.monitor])
+            # Here and not when the validation has ended, so that checkpoints written then know of it.
+            scheduler = None if self.trainer.sanity_checking else self.lr_schedulers()
+            if isinstance(scheduler, ReduceLROnPlateau) and self.schedule.monitor == f"val/{name}":
+                scheduler.step(float(metric.compute()))
 
     def update_metrics(self, batch: Any, *, fitting: bool = False) -> Outputs:
         """Adds a batch to every metric; returns the outputs they were given."""
@@ -106,8 +104,7 @@ class Task(LightningModule):
         scheduler = self.schedule.configure(optimizer, self.trainer.max_steps)
         config: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
         if isinstance(scheduler, ReduceLROnPlateau):
-            # Stepped in on_validation_end: Lightning counts batches within an epoch, but validations may run across
-            # epochs.
+            # Stepped in on_validation_epoch_end: Lightning counts batches within an epoch, validations may run across.
             config |= {"monitor": self.schedule.monitor, "frequency": NEVER, "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": config}
 

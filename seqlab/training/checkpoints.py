@@ -43,7 +43,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch says of a damaged or hostile file
-        raise UserError(f"{path} is no readable checkpoint: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"{path} is no readable checkpoint: {(str(error).splitlines() or ['it is empty'])[0]}"
+        ) from error
     if not isinstance(checkpoint, dict) or "seqlab" not in checkpoint:
         raise UserError(f"{path} is not a checkpoint of seqlab")
     return checkpoint
@@ -102,6 +104,9 @@ class StopAtNaN(Callback):
 class SaveLast(Checkpoint):
     """Writes the last checkpoint every so many optimizer steps, and at the end.
 
+    A step that is followed by a validation is saved after it, since a run that is taken up from a checkpoint does not
+    repeat the validation of its step: its scores must be in there.
+
     Args:
         path: Where.
         every_n_steps: Optimizer steps between two writings.
@@ -113,16 +118,31 @@ class SaveLast(Checkpoint):
         self.path, self.every_n_steps = path, every_n_steps
         self._saved = 0
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._saved = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        step = trainer.global_step
-        if step != self._saved and (step % self.every_n_steps == 0 or step == trainer.max_steps):
-            self._saved = step  # with accumulation several batches end at one step
-            trainer.save_checkpoint(self.path)
+        loop = trainer.fit_loop
+        if self._is_due(trainer) and not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):  # type: ignore[arg-type]
+            self._save(trainer)
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking and self._is_due(trainer):
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step != self._saved:
+            self._save(trainer)
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        step = trainer.global_step  # with accumulation several batches end at one step
+        return step != self._saved and (step % self.every_n_steps == 0 or step == trainer.max_steps)
+
+    def _save(self, trainer: Trainer) -> None:
         self._saved = trainer.global_step
+        trainer.save_checkpoint(self.path)
 
 
 def checkpoint_callbacks(

@@ -53,10 +53,11 @@ class InverseSquareRoot(Schedule):
     """
 
     def __init__(self, warmup: int = 1000):
-        super().__init__(max(warmup, 1))
+        super().__init__(warmup)
 
     def factor(self, step: int, total: int) -> float:
-        return math.sqrt(self.warmup / max(step + 1, self.warmup))
+        warmup = max(self.warmup, 1)
+        return math.sqrt(warmup / max(step + 1, warmup))
 
 
 class _Limited(Schedule):

@@ -87,7 +87,6 @@ def test_training_plan_pads_little():
     assert padded < 1.15 * sum(target)
 
 
-@pytest.mark.xfail(strict=True, reason="a batch of one pair is split into an empty one and itself")
 @pytest.mark.parametrize("count, world_size", [(4, 3), (3, 2), (200, 3)])
 def test_training_plan_with_too_few_batches_to_split(count, world_size):
     plans = plans_of_all_ranks(make_pairs(count), 1, world_size)
@@ -136,7 +135,6 @@ def test_evaluation_plan(count, batch_tokens, world_size):
             assert tokens == sum(target[number] for number in batch)
 
 
-@pytest.mark.xfail(strict=True, reason="a small corpus makes fewer batches than there are devices")
 def test_evaluation_plan_has_a_batch_for_every_device():
     assert all(plan_evaluation(make_pairs(5), 10**6, rank=rank, world_size=3).batches for rank in range(3))
 
@@ -243,7 +241,6 @@ def test_resume_after_the_last_batch_of_an_epoch():
     assert len(content(resumed)) == len(resumed)
 
 
-@pytest.mark.xfail(strict=True, reason="a position is only known again after the first batch")
 def test_a_loaded_position_is_the_position():
     resumed = loader()
     resumed.load_state_dict({"epoch": 2, "taken": 4})

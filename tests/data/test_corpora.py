@@ -109,7 +109,6 @@ def test_a_misspelt_built_in_name_is_explained():
     assert "phrasebok.en" in message and re.search(r"\bphrasebook\b", message)
 
 
-@pytest.mark.xfail(strict=True, reason="what holds a comma is said to be taken as a path prefix")
 def test_a_missing_one_of_two_files_is_not_called_a_prefix(files):
     assert "prefix" not in error(f"{files[0]},nowhere.de")
 
