@@ -147,7 +147,7 @@ def describe(kind: str, point: EntryPoint) -> str:
     try:
         path = _source(point.module)
         if path is None:
-            return f"(broken: there is no module {point.module})"
+            return f"(broken: module {point.module} is missing)"
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except Exception as error:  # whatever a plugin's package raises or its file holds: one must not end the list
         return f"(broken: {' '.join(str(error).split()) or type(error).__name__})"

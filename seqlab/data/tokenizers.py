@@ -17,6 +17,9 @@ from seqlab.errors import UserError
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Token ids that every tokenizer has: padding, unknown, begin and end of sentence."""
 
+SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
+"""SentencePiece's sign for the space before a word."""
+
 MODEL_TYPES = {"unigram": "unigram", "bpe": "bpe", "word": "word", "character": "char"}
 
 
@@ -46,7 +49,7 @@ class Tokenizer:
         self.model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         pieces = (self._processor.id_to_piece(token) for token in range(EOS + 1, len(self)))
-        self._whole_words = all(piece.startswith("\N{LOWER ONE EIGHTH BLOCK}") for piece in pieces)
+        self._whole_words = all(piece.startswith(SPACE) for piece in pieces)
 
     @classmethod
     def train(cls, lines: Iterable[str], settings: TokenizerSettings) -> "Tokenizer":
@@ -80,6 +83,9 @@ class Tokenizer:
 
     def encode(self, line: str) -> list[int]:
         """Token ids of a line, without begin or end of sentence."""
+        if self._whole_words:  # SentencePiece would make one token of unknown words that follow each other
+            words = self._processor.normalize(line).replace(SPACE, " ").split()
+            return [self._processor.piece_to_id(SPACE + word) for word in words]
         return self._processor.encode(line)
 
     def decode(self, tokens: list[int]) -> str:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.cells.base import RecurrentCell, State
+from seqlab.errors import UserError
+from seqlab.recurrence.engines import ENGINES
 from seqlab.recurrence.unroll import unroll
 
 StackState = tuple[State, ...]
@@ -26,6 +28,9 @@ class RecurrentStack(nn.Module):
         residual: Add a layer's input to its output, from the second layer on (Wu et al. 2016).
         dropout: Probability of dropping an output between two layers.
         engine: Forces an engine for every cell; see :func:`~seqlab.recurrence.engines.choose_engine`.
+
+    Raises:
+        UserError: The engine is unknown.
     """
 
     def __init__(
@@ -40,6 +45,8 @@ class RecurrentStack(nn.Module):
         engine: str | None = None,
     ):
         super().__init__()
+        if engine is not None and engine not in ENGINES:
+            raise UserError(f"no engine named {engine!r} (there are: {', '.join(ENGINES)})")
         self.directions, self.residual, self.engine = 2 if bidirectional else 1, residual, engine
         self.dropout = nn.Dropout(dropout)
         self.cells = nn.ModuleList()

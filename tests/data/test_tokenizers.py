@@ -155,7 +155,7 @@ def test_too_large_a_vocabulary(kind):
 def test_too_small_a_vocabulary(kind):
     """The message states the least that holds all characters."""
     lines = made_up_lines(60)
-    with pytest.raises(UserError, match=r"raise .*vocab_size") as caught:
+    with pytest.raises(UserError, match=r"set data\.tokenizer\.vocab_size to \d+ or more") as caught:
         train(lines, kind, 12)
     least = max(int(number) for number in re.findall(r"\d+", str(caught.value)))
     assert len(train(lines, kind, least)) == least

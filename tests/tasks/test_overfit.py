@@ -51,10 +51,11 @@ def test_learns_by_heart(learned: tuple[Tokenizer, EncodedPairs], encoder: str, 
         optimizer=torch.optim.AdamW,
     )
     optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=60 * 5)
+    epochs = 60 if attention != "none" else 150
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=epochs * 10)
     random = np.random.default_rng(1)
-    for _ in range(60):
-        for index_B in np.split(random.permutation(200), 5):
+    for _ in range(epochs):
+        for index_B in np.split(random.permutation(200), 10):
             batch = pairs.batch(index_B, 1)
             (task.loss(batch) / batch.tokens).backward()
             torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
