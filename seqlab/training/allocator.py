@@ -9,9 +9,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 def keep_freed_memory() -> bool:
     """Tells glibc's allocator to keep what is freed instead of returning it to the system.
 
-    anew, and the kernel fills it with zeros page by page: a fifth of the time of a translation model on a CPU. Memory
-    that is kept makes training up to a third faster; the price is that the process stays at its peak until it ends.
-    memory makes training up to a third faster; the price is that the process stays at its peak until it ends.
+    Every step of a fit allocates and frees tensors of tens of megabytes, such as logits. By default each of them is
+    mapped anew, and the kernel fills it with zeros page by page: a fifth of the time of a translation model on a CPU.
+    Kept memory makes training up to a third faster; the price is that the process stays at its peak until it ends.
 
     Returns:
         Whether there is a glibc to tell.
