@@ -164,13 +164,14 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
     from seqlab.training.seeding import SeedSteps
 
     config, throughput = settings.config, Throughput()
+    metrics = MetricsLog(run.metrics, throughput, config.trainer.log_every_n_steps or 50)
     callbacks = [
         SeedSteps(config.seed),
         throughput,
         StopAtNaN(run.checkpoints),
         Record(settings.dump()),
-        MetricsLog(run.metrics, throughput, config.trainer.log_every_n_steps or 50),
-        Progress(throughput, config.checkpoint.monitor, config.checkpoint.mode),
+        metrics,
+        Progress(throughput, metrics, config.checkpoint.monitor, config.checkpoint.mode),
         *checkpoint_callbacks(
             run.checkpoints,
             monitor=config.checkpoint.monitor,

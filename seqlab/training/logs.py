@@ -46,7 +46,7 @@ class Throughput(Callback):
 
 
 class MetricsLog(Callback):
-    """Appends to ``metrics.csv``: training loss, rate and speed every few steps, the scores of each validation.
+    """Appends to ``metrics.csv``: mean training loss, rate and speed every few steps, the scores of each validation.
 
     When a run is taken up from a checkpoint, rows past the checkpoint's step go, since those steps happen again.
 
@@ -58,8 +58,19 @@ class MetricsLog(Callback):
 
     def __init__(self, path: Path, throughput: Throughput, every_n_steps: int):
         self.path, self.throughput, self.every_n_steps = path, throughput, max(1, every_n_steps)
+        self.loss = float("nan")
+        """Training loss per token over the steps of the last row."""
         self._columns: list[str] = []
         self._logged = 0
+        self._sum, self._tokens = 0.0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The loss since the last row, so that the next row of a resumed run is the one it would have been."""
+        return {"loss": self.loss, "sum": self._sum, "tokens": self._tokens}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up a saved state."""
+        self.loss, self._sum, self._tokens = state_dict["loss"], state_dict["sum"], state_dict["tokens"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._logged = trainer.global_step
@@ -70,13 +81,16 @@ class MetricsLog(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
+        self._sum += float(trainer.callback_metrics["train/loss"]) * batch.tokens
+        self._tokens += batch.tokens
         if step == self._logged or step % self.every_n_steps:
             return
-        self._logged = step
+        self.loss = self._sum / self._tokens
+        self._logged, self._sum, self._tokens = step, 0.0, 0
         self._append(
             trainer,
             {
-                "train/loss": float(trainer.callback_metrics["train/loss"]),
+                "train/loss": self.loss,
                 "lr": trainer.optimizers[0].param_groups[0]["lr"],
                 "tokens/s": round(self.throughput.recent, 1),
             },

@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
-from seqlab.training.logs import Throughput
+from seqlab.training.logs import MetricsLog, Throughput
 
 
 class Progress(Callback):
@@ -14,12 +14,14 @@ class Progress(Callback):
 
     Args:
         throughput: Where the speed comes from.
+        metrics: Where the training loss comes from.
         monitor: The score that decides which checkpoint is the best; lines that improve it are marked.
         mode: ``max`` if more of it is better, else ``min``.
     """
 
-    def __init__(self, throughput: Throughput, monitor: str, mode: str):
-        self.throughput, self.monitor, self.sign = throughput, monitor, 1 if mode == "max" else -1
+    def __init__(self, throughput: Throughput, metrics: MetricsLog, monitor: str, mode: str):
+        self.throughput, self.metrics = throughput, metrics
+        self.monitor, self.sign = monitor, 1 if mode == "max" else -1
         self._bar: tqdm | None = None
         self._best = float("-inf")
 
@@ -44,19 +46,13 @@ class Progress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._bar is not None and not self._bar.disable and trainer.global_step > self._bar.n:
-            scores = {
-                name: f"{float(value):.4g}" for name, value in trainer.callback_metrics.items() if name == self.monitor
-            }
-            self._bar.set_postfix(
-                {
-                    "loss": f"{float(trainer.callback_metrics['train/loss']):.3f}",
-                    "tokens/s": f"{self.throughput.recent:,.0f}",
-                }
-                | scores,
-                refresh=False,
-            )
-            self._bar.update(trainer.global_step - self._bar.n)
+        if self._bar is None or self._bar.disable or trainer.global_step == self._bar.n:
+            return
+        shown = {"loss": f"{self.metrics.loss:.3f}", "tokens/s": f"{self.throughput.recent:,.0f}"}
+        if self.monitor in trainer.callback_metrics:
+            shown[self.monitor] = f"{float(trainer.callback_metrics[self.monitor]):.2f}"
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(trainer.global_step - self._bar.n)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._bar is not None and not trainer.sanity_checking:
@@ -68,8 +64,7 @@ class Progress(Callback):
         self._bar.set_description("training")
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         parts = [f"step {trainer.global_step:>6,}", f"epoch {trainer.current_epoch:>3}"]
-        if "train/loss" in trainer.callback_metrics:
-            parts.append(f"train/loss {float(trainer.callback_metrics['train/loss']):7.3f}")
+        parts.append(f"train/loss {self.metrics.loss:6.3f}")
         parts += [f"{name} {value:7.2f}" for name, value in values.items()]
         parts.append(f"{self.throughput.recent:,.0f} tokens/s")
         if self.monitor in values and self.sign * values[self.monitor] > self._best:

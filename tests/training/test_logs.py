@@ -37,10 +37,10 @@ class Run:
         self.log = MetricsLog(path, Throughput(), every_n_steps)
         self.log.on_train_start(self.trainer, None)
 
-    def train(self, step: int, loss: float = 2.5) -> None:
+    def train(self, step: int, loss: float = 2.5, tokens: int = 3) -> None:
         self.trainer.global_step = step
         self.trainer.callback_metrics["train/loss"] = torch.tensor(loss)
-        self.log.on_train_batch_end(self.trainer, None, None, None, 0)
+        self.log.on_train_batch_end(self.trainer, None, None, SimpleNamespace(tokens=tokens), 0)
 
     def validate(self, **scores: float) -> None:
         self.trainer.callback_metrics.update({f"val/{name}": torch.tensor(value) for name, value in scores.items()})
@@ -59,9 +59,23 @@ def test_rows_of_training(path):
         run.train(step, loss=10.5 - step)
     assert table(path) == [
         ["step", "epoch", "train/loss", "lr", "tokens/s"],
-        ["2", "3", "8.5", "0.5", "0.0"],
-        ["4", "3", "6.5", "0.5", "0.0"],
+        ["2", "3", "9.5", "0.5", "0.0"],
+        ["4", "3", "7.5", "0.5", "0.0"],
     ]
+
+
+def test_the_loss_is_the_mean_over_the_tokens_since_the_last_row(path, tmp_path):
+    """Also where a run is taken up between two rows."""
+    run, other = Run(path, every_n_steps=3), Run(tmp_path / "other.csv", every_n_steps=3)
+    for log in (run, other):
+        log.train(1, loss=5.0, tokens=10)
+        log.train(2, loss=2.0, tokens=20)
+    resumed = Run(tmp_path / "other.csv", every_n_steps=3, step=2)
+    resumed.log.load_state_dict(other.log.state_dict())
+    for log in (run, resumed):
+        log.train(3, loss=1.0, tokens=70)
+    assert table(path) == table(tmp_path / "other.csv")
+    assert table(path)[1][2] == str((5.0 * 10 + 2.0 * 20 + 1.0 * 70) / 100)
 
 
 def test_new_columns_appear(path):
@@ -91,7 +105,7 @@ def test_a_resume_drops_what_will_happen_again(path):
     resumed.validate(chrf=2.0)
     rows = read_rows(path)
     assert [(row["step"], row.get("train/loss")) for row in rows] == [
-        *(("1", "1.0"), ("2", "2.0"), ("3", "3.0"), ("4", "44.0"), ("4", None))
+        *(("1", "1.0"), ("2", "2.0"), ("3", "3.0"), ("4", "38.5"), ("4", None))
     ]
     assert rows[-1] == {"step": "4", "epoch": "3", "val/chrf": "2.0"}
 
