@@ -1,6 +1,8 @@
 # Every target that needs the environment makes it first, so that `make demo` or `make test` is all one types.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# One thread a process and up to four processes: threads of several processes on the same cores would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -28,10 +30,10 @@ demo: $(STAMP) ## train the translation recipe into runs/demo and evaluate it
 	$(BIN)/seqlab evaluate runs/demo
 
 test: $(STAMP) ## run the tests but the slow ones
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 slow: $(STAMP) ## run the slow tests: whole trainings
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style, types, imports and spelling
 	$(BIN)/ruff check .

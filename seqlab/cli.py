@@ -13,6 +13,7 @@ from importlib.metadata import version
 from seqlab import registry
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
+from seqlab.runs import is_first_process
 
 HEAVY = {
     "fit": "train a recipe into a run",
@@ -81,4 +82,4 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.handlers = [handler]
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if is_first_process() else logging.WARNING)

@@ -166,8 +166,8 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
         allow_abbrev=False,
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file of settings.")
-    parser.add_argument("--task", type=str, help="Class of the task.")
-    parser.add_argument("--data_module", type=str, help="Class of the data module.")
+    parser.add_argument("--task", type=str, help=argparse.SUPPRESS)
+    parser.add_argument("--data_module", type=str, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help="Seed of everything random.")
     parser.add_class_arguments(CheckpointSettings, "checkpoint")
     parser.add_class_arguments(data_class, "data", instantiate=False)

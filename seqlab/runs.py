@@ -127,6 +127,11 @@ class Run:
         raise UserError(f"{self} has no checkpoint yet: it ended, or was stopped, before the first one was written")
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that owns the run: launchers of several tell the others their rank."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+
+
 def load(run: str | Path, device: str | None = None) -> "Task":
     """The trained task of a run, ready to use.
 

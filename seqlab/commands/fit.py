@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import yaml
 from seqlab import registry
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
-from seqlab.runs import Run
+from seqlab.runs import Run, is_first_process
 
 if TYPE_CHECKING:
     from seqlab.config import Settings
@@ -58,7 +57,7 @@ def main(argv: list[str]) -> None:
     if options.help or any(flag.startswith("--print_config") for flag in rest):
         _parse(run.config if options.resume else recipe, [*rest, *(["--help"] if options.help else [])], "-h" in argv)
         return
-    if _is_first_process():
+    if is_first_process():
         run.check_free(resume=options.resume, overwrite=options.overwrite)
     settings = _parse(run.config if options.resume else recipe, rest, False)
     train(run, settings, resume=options.resume, overwrite=options.overwrite)
@@ -87,11 +86,6 @@ def _parse(recipe: Path | None, argv: list[str], brief: bool) -> "Settings":
 
     assert recipe is not None
     return parse(recipe, argv, prog=f"seqlab fit --recipe {recipe.stem}", brief=brief)
-
-
-def _is_first_process() -> bool:
-    """Whether this is the process that owns the run: launchers of several tell the others their rank."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
 
 
 def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> None:
@@ -124,7 +118,7 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
         trainer, throughput = make_trainer(run, settings)
         task.schedule.configure(task.make_optimizer(task.parameters()), trainer.max_steps)  # raises what it would later
         with ExitStack() as stack:
-            if _is_first_process():
+            if is_first_process():
                 stack.enter_context(run.lock())
                 if overwrite:
                     run.clear()
