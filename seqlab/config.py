@@ -18,7 +18,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
@@ -27,9 +26,22 @@ from seqlab import registry
 from seqlab.errors import UserError
 
 PACKAGES = ["seqlab", "torch", "lightning", "torchmetrics"]
-BRIEF = {"accelerator", "devices", "precision", "max_steps", "max_time", "val_check_interval", "gradient_clip_val"}
-OWN = {"logger", "enable_progress_bar", "enable_checkpointing", "enable_model_summary", "default_root_dir"}
-"""Arguments of the trainer that a run sets itself."""
+BRIEF = {
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "accelerator",
+    "devices",
+    "precision",
+    "max_steps",
+    "max_time",
+    "val_check_interval",
+    "accumulate_grad_batches",
+}
+OWN = {
+    *("logger", "enable_progress_bar", "enable_checkpointing", "enable_model_summary", "default_root_dir"),
+    *("reload_dataloaders_every_n_epochs", "fast_dev_run", "limit_train_batches", "overfit_batches"),
+}
+"""Arguments of the trainer that a run sets itself, or that would change which batches make a step."""
 
 
 @dataclass
@@ -156,7 +168,7 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
         UserError: The recipe or a flag is wrong.
     """
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed_packages())
-    classes = read_recipe(recipe)
+    classes = registry.read_recipe(recipe)
     task_class, data_class = (_import(recipe, key, classes[key]) for key in ("task", "data_module"))
     parser = Parser(
         prog=prog,
@@ -166,8 +178,8 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
         allow_abbrev=False,
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file of settings.")
-    parser.add_argument("--task", type=str, help=argparse.SUPPRESS)
-    parser.add_argument("--data_module", type=str, help=argparse.SUPPRESS)
+    parser.add_argument("--task", type=str, help="Class of the task, by the recipe.")
+    parser.add_argument("--data_module", type=str, help="Class of the data module, by the recipe.")
     parser.add_argument("--seed", type=int, default=1, help="Seed of everything random.")
     parser.add_class_arguments(CheckpointSettings, "checkpoint")
     parser.add_class_arguments(data_class, "data", instantiate=False)
@@ -186,6 +198,8 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
             raise UserError(
                 f"{key} is the recipe's choice ({classes[key]}); for another, copy the recipe and change it"
             )
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"seed must be between 0 and {2**32 - 1}, not {config.seed}")
     return Settings(parser, config, task_class, data_class)
 
 
@@ -206,39 +220,13 @@ def _config_files_first(argv: list[str]) -> list[str]:
                 raise UserError("--config needs a file")
             value = argv[position]
             position += 1
-        values = _read_yaml(Path(value))
+        values = registry.read_yaml(Path(value))
         model = values.get("model")
         metrics = model.pop("metrics", None) if isinstance(model, dict) else None
         files.append(f"--config={json.dumps(values)}")
         for metric, spec in (metrics if isinstance(metrics, dict) else {}).items():
             files.append(f"--model.metrics.{metric}={spec if isinstance(spec, str) else json.dumps(spec)}")
     return files + flags
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no settings")
-    return values
-
-
-def read_recipe(path: Path) -> dict[str, Any]:
-    """The values of a recipe, checked for what every recipe has.
-
-    Raises:
-        UserError: It is not YAML, not a mapping, or names no task or data module.
-    """
-    values = _read_yaml(path)
-    for key in ("task", "data_module"):
-        if not isinstance(values.get(key), str):
-            raise UserError(f"{path} is not a recipe: it names no class as {key!r}")
-    return values
 
 
 def _quieten_lightning() -> None:

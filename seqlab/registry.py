@@ -133,6 +133,36 @@ def recipe_path(name: str) -> Path:
     return path
 
 
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file.
+
+    Raises:
+        UserError: It cannot be read, is not YAML, or holds no settings.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings")
+    return values
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The values of a recipe, checked for what every recipe has.
+
+    Raises:
+        UserError: It is not YAML, not a mapping, or names no task or data module.
+    """
+    values = read_yaml(path)
+    for key in ("task", "data_module"):
+        if not isinstance(values.get(key), str):
+            raise UserError(f"{path} is not a recipe: it names no class as {key!r}")
+    return values
+
+
 def describe(kind: str, point: EntryPoint) -> str:
     """One line about a cell or recipe, read from its source without importing it.
 

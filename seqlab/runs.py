@@ -1,6 +1,5 @@
 """A run on disk: one directory with its configuration, checkpoints, logs, scores and pictures."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqlab.errors import UserError
+from seqlab.registry import nearest
 
 if TYPE_CHECKING:
     from seqlab.config import Settings
@@ -55,7 +55,9 @@ class Run:
             UserError: There is something here and neither flag says what to do with it; there is nothing to resume; or
                 what should be overwritten is not a run.
         """
-        occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        occupied = self.path.exists() and (
+            not self.path.is_dir() or any(entry.name != ".lock" for entry in self.path.iterdir())
+        )
         if resume:
             if not self.config.is_file():
                 raise UserError(f"{self} holds no run to resume (no {self.config.name})")
@@ -77,6 +79,8 @@ class Run:
         Raises:
             UserError: Another process holds it, or the directory cannot be written.
         """
+        import fcntl  # not on every system, and only needed to fit
+
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             file = open(self.path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115  (held open for the whole run)
@@ -94,14 +98,19 @@ class Run:
             yield
 
     def clear(self) -> None:
-        """Removes everything but the lock."""
-        for entry in self.path.iterdir():
-            if entry.name == ".lock":
-                continue
+        """Removes everything but the lock; the configuration goes last, so that a crash leaves what is still a run."""
+        entries = [entry for entry in self.path.iterdir() if entry.name != ".lock"]
+        for entry in sorted(entries, key=lambda entry: entry == self.config):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+
+    def _neighbour(self) -> str:
+        """A run of nearly this name beside it, as a question."""
+        beside = self.path.parent
+        known = [entry.parent.name for entry in beside.glob("*/config.yaml")] if beside.is_dir() else []
+        return nearest(self.path.name, known)
 
     def settings(self, argv: list[str] | None = None, prog: str = "seqlab") -> "Settings":
         """What the run was configured with, changed by flags.
@@ -121,10 +130,19 @@ class Run:
         Raises:
             UserError: There is none.
         """
+        if not self.config.is_file():
+            raise UserError(f"{self} is not a run (no {self.config.name}){self._neighbour()}")
         for path in (self.best, self.last):
             if path.is_file():
                 return path
         raise UserError(f"{self} has no checkpoint yet: it ended, or was stopped, before the first one was written")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file beside its place and renames it: a whole one is there at any moment."""
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def is_first_process() -> bool:
@@ -175,6 +193,7 @@ def rebuild(settings: "Settings", checkpoint: dict[str, Any], path: Path) -> tup
         task = settings.make_task(data)
         task.load_state_dict(checkpoint["state_dict"])
     except (KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        missing = f"it holds no {error}" if isinstance(error, KeyError) else ""
+        reason = missing or str(error).strip().splitlines()[-1].strip()
         raise UserError(f"{path} does not fit the configuration: {reason}") from error
     return task, data

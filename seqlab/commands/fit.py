@@ -10,7 +10,7 @@ import yaml
 from seqlab import registry
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
-from seqlab.runs import Run, is_first_process
+from seqlab.runs import Run, is_first_process, write_text
 
 if TYPE_CHECKING:
     from seqlab.config import Settings
@@ -69,8 +69,7 @@ def check_cells(recipe: Path, argv: list[str]) -> None:
     Raises:
         UserError: A cell is not installed.
     """
-    values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    model = values.get("model") if isinstance(values, dict) else None
+    model = registry.read_yaml(recipe).get("model")
     named = dict(model) if isinstance(model, dict) else {}
     for flag, following in itertools.zip_longest(argv, argv[1:]):
         key, equals, value = flag.partition("=")
@@ -85,7 +84,7 @@ def _parse(recipe: Path | None, argv: list[str], brief: bool) -> "Settings":
     from seqlab.config import parse
 
     assert recipe is not None
-    return parse(recipe, argv, prog=f"seqlab fit --recipe {recipe.stem}", brief=brief)
+    return parse(recipe, argv, prog="seqlab fit", brief=brief)
 
 
 def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> None:
@@ -107,6 +106,7 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
     seed_everything(settings.config.seed, workers=True, verbose=False)
     checkpoint = load_checkpoint(run.last) if resume else None
     if checkpoint is not None:
+        _check_unchanged(settings, checkpoint)
         task, data = rebuild(settings, checkpoint, run.last)
         data.prepare()
     else:
@@ -122,20 +122,47 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
                 stack.enter_context(run.lock())
                 if overwrite:
                     run.clear()
-                run.config.write_text(settings.dump(), encoding="utf-8")
+                write_text(run.config, settings.dump())
             log.info("%s", describe_model(task))
             log.info("run: %s%s", run, f", resumed at step {checkpoint['global_step']:,}" if checkpoint else "")
             try:
                 trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
             except SystemExit as exit:  # Lightning's answer to Ctrl-C
                 if run.last.is_file():
-                    log.info("stopped at step %s; go on with: seqlab fit --run %s --resume", trainer.global_step, run)
+                    step = load_checkpoint(run.last)["global_step"]
+                    log.info("go on from step %s with: seqlab fit --run %s --resume", f"{step:,}", run)
                 raise KeyboardInterrupt from exit
             if trainer.is_global_zero:
                 best, _, _ = restore(run, settings)
                 write_summary(run, best, data, trainer, throughput, settings.config.checkpoint)
     except MisconfigurationException as error:
         raise UserError(str(error)) from error
+
+
+CHANGEABLE = ("trainer.", "checkpoint.", "data.val", "data.test", "data.workers")
+"""Settings that a resumed run may change; another one would make it a run that never was."""
+
+
+def _check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
+    """A resumed run goes on with the settings it began with.
+
+    Raises:
+        UserError: A flag changes one that it may not.
+    """
+    before, now = (_flat(yaml.safe_load(text)) for text in (checkpoint["seqlab"]["config"], settings.dump()))
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE)]
+    if changed:
+        raise UserError(
+            f"--resume goes on as the run began, so {', '.join(sorted(changed))} cannot change; only trainer.*, "
+            "checkpoint.*, data.val, data.test and data.workers can"
+        )
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name."""
+    if not isinstance(values, dict):
+        return {prefix: values}
+    return {name: value for key in values for name, value in _flat(values[key], f"{prefix}.{key}".strip(".")).items()}
 
 
 def _check_monitor(settings: "Settings", task: Any) -> None:
@@ -179,6 +206,7 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
         plugins=[AtomicCheckpointIO()],
         logger=TensorBoardLogger(run.path, name=run.logs.name, version=""),
         default_root_dir=run.path,
+        reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=False,
         enable_model_summary=False,
     )

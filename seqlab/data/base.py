@@ -36,5 +36,13 @@ class DataModule(LightningDataModule):
         """Batches of every example of a split, this rank's share."""
 
     @abstractmethod
+    def text(self, split: str) -> Any:
+        """The raw examples of a split, as a dataset whose rows are dicts.
+
+        Raises:
+            UserError: The split has no corpus.
+        """
+
+    @abstractmethod
     def describe(self, split: str) -> dict[str, Any]:
         """What a score says of the data behind it: name, size, checksum."""

@@ -151,7 +151,7 @@ class ParallelText(DataModule):
         return pairs if len(kept) == len(pairs) else pairs.select(kept)
 
     def prepare(self) -> None:
-        """Reads and encodes the training and validation pairs, so that what is wrong with them shows at once."""
+        """Reads and encodes every split that has a corpus, so that what is wrong with one shows at once."""
         for split in ("train", "val", "test"):
             if self.has(split):
                 self.encoded(split)
@@ -173,7 +173,12 @@ class ParallelText(DataModule):
         return PlannedBatches(pairs, plan)
 
     def train_dataloader(self) -> TrainingBatches:
-        """Batches of the training pairs, in an order of each epoch's own."""
+        """Batches of the training pairs, in an order and a number of each epoch's own.
+
+        The trainer asks anew for each epoch, since it takes the number of batches as fixed until then.
+        """
+        if self.trainer is not None:
+            self._train.set_epoch(self.trainer.current_epoch)
         return self._train
 
     def val_dataloader(self) -> PlannedBatches:

@@ -71,20 +71,11 @@ class Decoder(nn.Module):
         """The state before the first step."""
         return DecoderState(layers, self.attention.prepare(memory_SBM, lengths_B) if self.attention else None)
 
-    def forward(
-        self, tokens_TB: Tensor, state: DecoderState, *, last: bool = False
-    ) -> tuple[Tensor, DecoderState | None]:
-        """Runs over given target tokens (teacher forcing).
-
-        Returns:
-            Features ``[T, B, E]``, and the state after the last step where ``last`` asks for it.
-        """
-        y_TBH, layers = self.layers(self.dropout(self.embedding(tokens_TB)), state.layers, last=last)
-        if self.attention is not None and state.memory is not None:
-            context_BTM, _ = self.attention(y_TBH.transpose(0, 1), state.memory)
-            y_TBH = torch.cat([context_BTM.transpose(0, 1), y_TBH], -1)
-        features_TBE = self.dropout(torch.tanh(self.combine(y_TBH)))
-        return features_TBE, state._replace(layers=layers) if last else None
+    def forward(self, tokens_TB: Tensor, state: DecoderState) -> Tensor:
+        """Features ``[T, B, E]`` for given target tokens (teacher forcing)."""
+        y_TBH, _ = self.layers(self.dropout(self.embedding(tokens_TB)), state.layers, last=False)
+        context_BTM = self._attend(y_TBH.transpose(0, 1), state.memory)
+        return self._features(y_TBH, None if context_BTM is None else context_BTM.transpose(0, 1))
 
     def step(self, tokens_R: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """One step for every row: the last tokens ``[R]`` to features ``[R, E]`` and the new state.
@@ -92,9 +83,19 @@ class Decoder(nn.Module):
         The hypotheses of one sentence attend to its one memory side by side, as the steps of a target do in training.
         """
         y_1RH, layers = self.layers(self.dropout(self.embedding(tokens_R[None])), state.layers)
-        y_RH = y_1RH[0]
-        if self.attention is not None and state.memory is not None:
-            y_BKH = y_RH.unflatten(0, (state.memory.padding_BS.shape[0], -1))
-            context_BKM, _ = self.attention(y_BKH, state.memory)
-            y_RH = torch.cat([context_BKM.flatten(0, 1), y_RH], -1)
-        return self.dropout(torch.tanh(self.combine(y_RH))), state._replace(layers=layers)
+        y_RH, memory = y_1RH[0], state.memory
+        sentences = len(y_RH) if memory is None else len(memory.padding_BS)
+        context_BKM = self._attend(y_RH.unflatten(0, (sentences, -1)), memory)
+        features_RE = self._features(y_RH, None if context_BKM is None else context_BKM.flatten(0, 1))
+        return features_RE, state._replace(layers=layers)
+
+    def _attend(self, query_BTH: Tensor, memory: Memory | None) -> Tensor | None:
+        """Contexts ``[B, T, M]``, or None without attention."""
+        if self.attention is None or memory is None:
+            return None
+        return self.attention(query_BTH, memory)[0]
+
+    def _features(self, y: Tensor, context: Tensor | None) -> Tensor:
+        """The last equation: recurrent outputs ``[..., H]`` and contexts ``[..., M]`` to features ``[..., E]``."""
+        both = y if context is None else torch.cat([context, y], -1)
+        return self.dropout(torch.tanh(self.combine(both)))

@@ -120,8 +120,7 @@ class EncoderDecoder(nn.Module):
 
         ``output`` turns features into logits; the loss calls it for real tokens only.
         """
-        features_TBE, _ = self.decoder(target_TB, self.start(source_SB, source_lengths_B))
-        return features_TBE
+        return self.decoder(target_TB, self.start(source_SB, source_lengths_B))
 
     def start(self, source_SB: Tensor, source_lengths_B: Tensor) -> DecoderState:
         """Encodes the sources; one row per sentence."""

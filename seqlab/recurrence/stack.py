@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.base import RecurrentCell, State
 from seqlab.errors import UserError
-from seqlab.recurrence.engines import ENGINES
+from seqlab.recurrence.engines import ENGINES, choose_engine
 from seqlab.recurrence.unroll import unroll
 
 StackState = tuple[State, ...]
@@ -103,6 +103,13 @@ class RecurrentStack(nn.Module):
             output_TBO = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
             x_TBI = output_TBO + x_TBI if self.residual and first else output_TBO
         return x_TBI, tuple(finals) if last else None
+
+    def engines(self) -> list[str]:
+        """The engine that runs each cell over more than one step, where no state in mid-sequence is asked for."""
+        return [
+            choose_engine(cell, cell.input.weight.new_empty(2, 1, cell.input_size), engine=self.engine)
+            for cell in self._cells()
+        ]
 
     def _cells(self) -> list[RecurrentCell]:
         return list(self.cells)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ OptimizerCallable = Callable[[Iterable], Optimizer]
 Outputs = dict[str, dict[str, Any]]
 """Named outputs of a batch, each with the arguments that metrics take; see :mod:`seqlab.metrics.base`."""
 
-NEVER = 1 << 62
+MANY = 1 << 62
 
 
 class Task(LightningModule):
@@ -105,7 +105,7 @@ class Task(LightningModule):
         config: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
         if isinstance(scheduler, ReduceLROnPlateau):
             # Stepped in on_validation_epoch_end: Lightning counts batches within an epoch, validations may run across.
-            config |= {"monitor": self.schedule.monitor, "frequency": NEVER, "strict": False}
+            config |= {"monitor": self.schedule.monitor, "frequency": MANY, "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def _metrics(self) -> list[tuple[str, Metric]]:

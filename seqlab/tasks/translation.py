@@ -16,6 +16,7 @@ from seqlab.data.pairs import Batch, Ragged
 from seqlab.data.tokenizers import BOS, EOS, PAD, Tokenizer
 from seqlab.decoding.beam import beam_search
 from seqlab.decoding.greedy import greedy_search
+from seqlab.errors import UserError
 from seqlab.metrics import Metric
 from seqlab.models.encoder_decoder import EncoderDecoder
 from seqlab.models.loss import real_tokens, smoothed_cross_entropy, token_scores
@@ -54,6 +55,9 @@ class Translation(Task):
         metrics: Validation scores by the name they are logged under.
         optimizer: The optimizer.
         schedule: The learning rate over time.
+
+    Raises:
+        UserError: A setting is out of its range, or a cell is not installed.
     """
 
     def __init__(
@@ -84,6 +88,10 @@ class Translation(Task):
         schedule: Schedule | None = None,
     ):
         super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule)
+        if min(beam, validation_beam) < 1:
+            raise UserError(f"beam and validation_beam must be at least 1, not {beam} and {validation_beam}")
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}")
         self.source_tokenizer, self.target_tokenizer = source_tokenizer, target_tokenizer
         self.label_smoothing = label_smoothing
         self.beam, self.length_penalty, self.validation_beam = beam, length_penalty, validation_beam
@@ -183,6 +191,11 @@ class Translation(Task):
         rows = [corpus[row] for row in range(0, len(corpus), max(1, len(corpus) // count))[:count]]
         for row, translation in zip(rows, self.translate([row["source"] for row in rows]), strict=True):
             yield f"source       {row['source']}\ntranslation  {translation}\nreference    {row['target']}\n"
+
+    def engines(self) -> dict[str, list[str]]:
+        """The engine that runs each cell of each side over a sequence, by the fixed table."""
+        stacks = {"encoder": self.network.encoder.layers, "decoder": self.network.decoder.layers}
+        return {side: stack.engines() for side, stack in stacks.items()}
 
     def cell_origins(self) -> dict[str, str]:
         """The cell of each side, and the distribution that supplies it."""

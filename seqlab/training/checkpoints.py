@@ -101,6 +101,23 @@ class StopAtNaN(Callback):
         )
 
 
+class SaveBest(ModelCheckpoint):
+    """Keeps the best checkpoint, and knows it again where its run was moved to.
+
+    Lightning forgets the best score when the folder has another path, and would let whatever comes next replace it.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up a saved state, with this folder in place of the one it was saved for."""
+
+        def here(path: str) -> str:
+            return os.path.join(str(self.dirpath), os.path.basename(path)) if path else path
+
+        moved = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        models = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": models, "dirpath": self.dirpath})
+
+
 class SaveLast(Checkpoint):
     """Writes the last checkpoint every so many optimizer steps, and at the end.
 
@@ -157,7 +174,7 @@ def checkpoint_callbacks(
         patience: Validations without a better score after which training stops; never if None.
         every_n_steps: Optimizer steps between two writings of the last checkpoint.
     """
-    best = ModelCheckpoint(
+    best = SaveBest(
         dirpath=folder,
         filename=Path(BEST).stem,
         monitor=monitor,

@@ -23,6 +23,14 @@ class Throughput(Callback):
         """Tokens per second over the last moments: an exponential mean with a memory of about 50 batches."""
         self._started = 0.0
 
+    def state_dict(self) -> dict[str, float]:
+        """What was measured so far, so that a resumed run goes on adding."""
+        return {"tokens": self.tokens, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up a saved state."""
+        self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()
 
@@ -41,7 +49,7 @@ class Throughput(Callback):
 
     @property
     def mean(self) -> float:
-        """Tokens per second of this process' whole training."""
+        """Tokens per second of the whole training."""
         return self.tokens / self.seconds if self.seconds else 0.0
 
 
@@ -113,6 +121,7 @@ class MetricsLog(Callback):
 
     def _rewrite(self, rows: list[Row]) -> None:
         self._columns = list(dict.fromkeys(["step", "epoch", *(name for row in rows for name in row)]))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".writing")
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self._columns)

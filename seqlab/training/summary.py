@@ -33,7 +33,11 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
     """
     best = best_row(run, checkpoint.monitor, checkpoint.mode)
     scores = {name: float(value) for name, value in best.items() if name.startswith("val/")}
+    ended = (
+        "max_steps" if trainer.global_step >= trainer.max_steps > 0 else "early stopping or a limit of epochs or time"
+    )
     summary = {
+        "ended_by": ended,
         "steps": trainer.global_step,
         "best_step": int(best["step"]) if best else None,
         "scores": scores,
@@ -41,6 +45,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         "training_seconds": round(throughput.seconds, 1),
         "tokens_per_second": round(throughput.mean, 1),
         "parameters": sum(parameter.numel() for parameter in task.parameters()),
+        "engines": task.engines() if hasattr(task, "engines") else {},
     }
     run.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     draw_curves(run.metrics, run.curves, f"{run.path.name}: {describe_model(task).removeprefix('model: ')}")
@@ -51,6 +56,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
     rows = {
         "best checkpoint": f"{run.checkpoint()}, step {step} of {trainer.global_step}",
         **{name: f"{value:.2f}" for name, value in scores.items()},
+        "ended by": ended,
         "training": f"{minutes} min {seconds} s, {throughput.mean:,.0f} target tokens/s",
         "learning curves": str(run.curves),
         "logs": f"{run.metrics} (tensorboard --logdir {run.logs})",
