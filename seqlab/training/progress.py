@@ -1,5 +1,6 @@
 """What a person sees while a model trains: a bar with loss, speed and last scores, and a line for each validation."""
 
+import math
 import sys
 from typing import Any
 
@@ -48,7 +49,8 @@ class Progress(Callback):
     ) -> None:
         if self._bar is None or self._bar.disable or trainer.global_step == self._bar.n:
             return
-        shown = {"loss": f"{self.metrics.loss:.3f}", "tokens/s": f"{self.throughput.recent:,.0f}"}
+        shown = {"loss": f"{self.metrics.loss:.3f}"} if math.isfinite(self.metrics.loss) else {}
+        shown["tokens/s"] = f"{self.throughput.recent:,.0f}"
         if self.monitor in trainer.callback_metrics:
             shown[self.monitor] = f"{float(trainer.callback_metrics[self.monitor]):.2f}"
         self._bar.set_postfix(shown, refresh=False)
@@ -56,12 +58,12 @@ class Progress(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._bar is not None and not trainer.sanity_checking:
-            self._bar.set_description("validating")
+            self._bar.set_description_str("validating")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._bar is None or trainer.sanity_checking:
             return
-        self._bar.set_description("training")
+        self._bar.set_description_str("training")
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         parts = [f"step {trainer.global_step:>6,}", f"epoch {trainer.current_epoch:>3}"]
         parts.append(f"train/loss {self.metrics.loss:6.3f}")
