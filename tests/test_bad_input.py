@@ -55,6 +55,9 @@ WRONG_SETTINGS = [
     (["--trainer.accelerator", "abacus"], "abacus"),
     (["--config", "missing.yaml"], "missing.yaml"),
     (["--data.train", "missing"], "no file missing.en"),
+    (["--seed", "-1"], "seed must be between 0 and"),
+    (["--model.beam", "0"], "beam and validation_beam must be at least 1, not 0 and 1"),
+    (["--model.label_smoothing", "1.5"], "label_smoothing must be at least 0 and below 1"),
     (["--data.train", "a,b,c"], "a parallel corpus is a path prefix or two files, not 3"),
 ]
 
@@ -126,6 +129,25 @@ def test_a_run_in_use(fit: Seqlab, tmp_path: Path) -> None:
     with Run(tmp_path / "run").lock():
         code, stderr = fit("--overwrite")
         assert code == 2 and "run is in use by process" in stderr
+
+
+@pytest.mark.parametrize("content", [b"task: [", b"task: \xff", b"- a list", b"seed: 1"])
+def test_a_file_that_is_no_recipe(tmp_path: Path, capfd: pytest.CaptureFixture, content: bytes) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_bytes(content)
+    assert main(["fit", "--recipe", str(recipe), "--run", str(tmp_path / "run")]) == 2
+    stderr = capfd.readouterr().err
+    assert str(recipe) in stderr and stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_keeps_its_settings(trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert main(["fit", "--run", str(run), "--resume", "--data.batch_tokens", "99", "--model.optimizer.lr", "1.0"]) == 2
+    stderr = capfd.readouterr().err
+    assert "data.batch_tokens, model.optimizer.init_args.lr cannot change" in stderr and stderr.count("\n") == 1
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_a_loss_that_is_no_number_stops_the_run(fit: Seqlab, tmp_path: Path) -> None:

@@ -185,6 +185,17 @@ def test_best_checkpoint(path, mode, step):
     assert torch.load(path.with_name("best.ckpt"), weights_only=True)["global_step"] == step
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning", "ignore:You're resuming:UserWarning")
+def test_best_checkpoint_of_a_run_that_was_moved(path):
+    """The best score is known in the new folder, so that a worse model does not replace the best one."""
+    folder = path.parent
+    for steps, resume in ((3, False), (6, True)):
+        callbacks = checkpoint_callbacks(folder, monitor="val/score", mode="max", patience=None, every_n_steps=1)
+        fit(folder, callbacks, task=Scored, resume=folder / path.name if resume else None, max_steps=steps)
+        assert torch.load(folder / "best.ckpt", weights_only=True)["global_step"] == 3
+        folder = folder.rename(folder.with_name("moved"))
+
+
 @pytest.mark.parametrize("patience, steps", [(None, 6), (2, 5), (1, 4)])
 def test_early_stop(path, patience, steps):
     callbacks = checkpoint_callbacks(path.parent, monitor="val/score", mode="max", patience=patience, every_n_steps=1)
