@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
     recipe = registry.recipe_path(options.recipe) if options.recipe else None
     if recipe is not None:
         check_cells(recipe, rest)
-    run = Run(options.run or Path("runs") / recipe.stem)  # type: ignore[union-attr]
+    run = Run(options.run or Path("runs", recipe.stem if recipe else ""))
     if options.help or any(flag.startswith("--print_config") for flag in rest):
         _parse(run.config if options.resume else recipe, [*rest, *(["--help"] if options.help else [])], "-h" in argv)
         return
