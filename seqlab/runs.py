@@ -164,10 +164,15 @@ def load(run: str | Path, device: str | None = None) -> "Task":
     Raises:
         UserError: There is no such run, it has no checkpoint, or the checkpoint does not fit its configuration.
     """
+    task, _, _ = restore(Run(run))
+    return task.to(device or default_device())
+
+
+def default_device() -> str:
+    """A GPU where there is one, else the CPU."""
     import torch
 
-    task, _, _ = restore(Run(run))
-    return task.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def restore(run: Run, settings: "Settings | None" = None) -> tuple["Task", Any, dict[str, Any]]:

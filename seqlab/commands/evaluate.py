@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.commands import Arguments
-from seqlab.errors import UserError
-from seqlab.runs import Run
+from seqlab.runs import Run, default_device, write_text
 
 
 def main(argv: list[str]) -> None:
@@ -24,8 +23,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--split", choices=("test", "val"), help="what to score (default: test, or val if there is no test)"
     )
-    parser.add_argument("--beam", type=int, help="width of the beam, 1 for greedy (default: the run's)")
-    parser.add_argument("--length_penalty", type=float, help="exponent of the length (default: the run's)")
+    parser.add_search()
     options, rest = parser.parse_known_args(argv)
     run: Run = options.run
     run.checkpoint()
@@ -34,7 +32,6 @@ def main(argv: list[str]) -> None:
 
 def evaluate(run: Run, argv: list[str], split: str | None, beam: int | None, length_penalty: float | None) -> None:
     """Scores a split, prints a table and writes ``scores.json`` and the translations beside it."""
-    import torch
     from tqdm import tqdm
 
     from seqlab.runs import restore
@@ -42,14 +39,13 @@ def evaluate(run: Run, argv: list[str], split: str | None, beam: int | None, len
     settings = run.settings(argv, prog=f"seqlab evaluate {run}")
     task: Any  # its class is the recipe's
     task, data, checkpoint = restore(run, settings)
-    task = task.to("cuda" if torch.cuda.is_available() else "cpu")
+    path = run.checkpoint()
+    task = task.to(default_device())
     split = split or ("test" if data.has("test") else "val")
     if beam is not None:
         task.beam = beam
     if length_penalty is not None:
         task.length_penalty = length_penalty
-    if beam is not None and beam < 1:
-        raise UserError(f"beam must be at least 1, not {beam}")
     batches = data.evaluation_batches(split)
     text: dict[int, tuple[str, str]] = {}
     for batch, outputs in tqdm(
@@ -67,18 +63,18 @@ def evaluate(run: Run, argv: list[str], split: str | None, beam: int | None, len
         "scores": {name: {"value": value, "signature": signatures[name]} for name, value in scores.items()},
         "decoding": {"beam": task.beam, "length_penalty": task.length_penalty} if text else {},
         "checkpoint": {
-            "file": run.checkpoint().name,
+            "file": path.name,
             "step": checkpoint["global_step"],
-            "sha256": _sha256(run.checkpoint()),
+            "sha256": _sha256(path),
         },
         "versions": {name: version(name) for name in ("seqlab", "torch", "sacrebleu")},
     }
-    run.scores.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(run.scores, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     rows = {f"{split}/{name}": f"{value:<10.4f} {signatures[name]}" for name, value in scores.items()}
     width = max(map(len, rows))
     print("\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows.items()))
     decoding = f", beam {task.beam}, length penalty {task.length_penalty:g}" if text else ""
-    print(f"\n{run.checkpoint()}, step {checkpoint['global_step']}{decoding}")
+    print(f"\n{path}, step {checkpoint['global_step']}{decoding}")
     print(f"written: {', '.join(map(str, [run.scores, *files]))}")
 
 

@@ -20,25 +20,23 @@ def main(argv: list[str]) -> None:
         description="Translates lines of UTF-8 text from stdin to stdout, line for line; empty lines stay empty.",
     )
     parser.add_argument("run", metavar="RUN", type=Run, help="directory of the run")
-    parser.add_argument("--beam", type=int, help="width of the beam, 1 for greedy (default: the run's)")
-    parser.add_argument("--length_penalty", type=float, help="exponent of the length (default: the run's)")
+    parser.add_search()
     options = parser.parse_args(argv)
-    if options.beam is not None and options.beam < 1:
-        raise UserError(f"beam must be at least 1, not {options.beam}")
     options.run.checkpoint()
+
+    from tqdm import tqdm
 
     from seqlab.runs import load
 
     task: Any = load(options.run.path)
-    if not hasattr(task, "translate_batches"):
+    if not hasattr(task, "translate"):
         raise UserError(f"{options.run} does not translate: its task is {type(task).__name__}")
     for lines in _chunks():
-        translations = [""] * len(lines)
-        for numbers, hypotheses in _progress(
-            task.translate_batches(lines, options.beam, options.length_penalty), len(lines)
-        ):
-            for number, hypothesis in zip(numbers, hypotheses, strict=True):
-                translations[number] = hypothesis
+        show = {"unit": "line", "desc": "translating", "leave": False, "disable": not sys.stderr.isatty()}
+        with tqdm(total=len(lines), **show) as bar:
+            translations = task.translate(
+                lines, beam=options.beam, length_penalty=options.length_penalty, done=bar.update
+            )
         sys.stdout.buffer.write("".join(f"{line}\n" for line in translations).encode())
         sys.stdout.buffer.flush()
 
@@ -57,13 +55,3 @@ def _chunks() -> Iterator[list[str]]:
             lines = []
     if lines:
         yield lines
-
-
-def _progress(batches: Iterator[tuple[list[int], list[str]]], total: int) -> Iterator[tuple[list[int], list[str]]]:
-    """Shows on stderr how many lines are done, where somebody is looking."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="line", desc="translating", leave=False, disable=not sys.stderr.isatty()) as bar:
-        for numbers, hypotheses in batches:
-            yield numbers, hypotheses
-            bar.update(len(numbers))

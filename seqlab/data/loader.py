@@ -10,8 +10,7 @@ class TrainingBatches:
     """The batches of one epoch after the other, resumable by count.
 
     It is not a ``DataLoader`` on purpose: Lightning then leaves it as it is instead of making another one with a
-    sampler of its own, and still tells it the epoch, through ``sampler.set_epoch``. Iterating is a generator, so
-    nothing is planned before the first batch is asked for, when the epoch is known.
+    sampler of its own. The data module sets the epoch each time it hands it out.
 
     Args:
         plan: The batches of an epoch.
@@ -19,18 +18,11 @@ class TrainingBatches:
         pin_memory: Put batches where a GPU copies them from faster.
     """
 
-    batch_sampler = None  # Lightning looks for one as soon as there is a sampler
-
     def __init__(self, plan: Callable[[int], PlannedBatches], *, workers: int = 0, pin_memory: bool = False):
         self._plan, self._workers, self._pin_memory = plan, workers, pin_memory
         self._epoch = self._taken = 0
         self._resume = (0, 0)
         self._planned: tuple[int, PlannedBatches] | None = None
-
-    @property
-    def sampler(self) -> "TrainingBatches":
-        """Itself, for Lightning's ``loader.sampler.set_epoch(epoch)``."""
-        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch that the next iteration runs over."""

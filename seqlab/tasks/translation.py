@@ -3,7 +3,7 @@
 Shape suffixes: S = source steps, T = target steps, B = sentences, N = real target tokens, E = width of the features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,7 @@ class Translation(Task):
             outputs["text"] = {"hypotheses": hypotheses, "references": batch.references}
         return outputs
 
+    @torch.no_grad()
     def translate(
         self,
         lines: Sequence[str],
@@ -137,6 +138,7 @@ class Translation(Task):
         beam: int | None = None,
         length_penalty: float | None = None,
         batch_tokens: int = 4000,
+        done: Callable[[int], Any] | None = None,
     ) -> list[str]:
         """Translates lines of text.
 
@@ -145,40 +147,28 @@ class Translation(Task):
             beam: Width of the beam, 1 for greedy; the task's own if None.
             length_penalty: Exponent of the length; the task's own if None.
             batch_tokens: The most source tokens of a batch, padding included.
+            done: Called with the number of lines of each batch that is done, to show progress.
 
         Returns:
             One translation for each line, in the same order.
         """
-        translations = [""] * len(lines)
-        for numbers, hypotheses in self.translate_batches(lines, beam, length_penalty, batch_tokens):
-            for number, hypothesis in zip(numbers, hypotheses, strict=True):
-                translations[number] = hypothesis
-        return translations
-
-    @torch.no_grad()
-    def translate_batches(
-        self,
-        lines: Sequence[str],
-        beam: int | None = None,
-        length_penalty: float | None = None,
-        batch_tokens: int = 4000,
-    ) -> Iterator[tuple[list[int], list[str]]]:
-        """Translates lines batch by batch, of like length: yields line numbers and their translations."""
         self.eval()
-        numbers = np.array([number for number, line in enumerate(lines) if line.strip()], dtype=np.int64)
+        beam = self.beam if beam is None else beam
+        length_penalty = self.length_penalty if length_penalty is None else length_penalty
+        translations = [""] * len(lines)
+        numbers = [number for number, line in enumerate(lines) if line.strip()]
         source = Ragged(self.source_tokenizer.encode(lines[number]) for number in numbers)
         lengths = source.lengths_N + 1
         order = np.argsort(lengths, kind="stable")
-        for index_B in cut_batches(order, lengths[order], batch_tokens) if len(numbers) else []:
+        for index_B in cut_batches(order, lengths[order], batch_tokens) if numbers else []:
             source_SB = source.padded(index_B, [], [EOS]).to(self.device)
             lengths_B = torch.from_numpy(lengths[index_B]).to(self.device)
-            hypotheses = self._search(
-                source_SB,
-                lengths_B,
-                self.beam if beam is None else beam,
-                self.length_penalty if length_penalty is None else length_penalty,
-            )
-            yield numbers[index_B].tolist(), hypotheses
+            hypotheses = self._search(source_SB, lengths_B, beam, length_penalty)
+            for index, hypothesis in zip(index_B.tolist(), hypotheses, strict=True):
+                translations[numbers[index]] = hypothesis
+            if done is not None:
+                done(len(index_B))
+        return translations
 
     def examples(self, data: Any, count: int = 10) -> Iterator[str]:
         """Lines that show translations of sentences the model was not trained on.

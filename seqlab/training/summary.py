@@ -14,10 +14,14 @@ log = logging.getLogger("seqlab")
 
 def describe_model(task: Any) -> str:
     """One line on a task: its class, its cells, its number of parameters."""
-    count = sum(parameter.numel() for parameter in task.parameters())
     cells = task.cell_origins() if hasattr(task, "cell_origins") else {}
     sides = "".join(f", {side} {origin}" for side, origin in cells.items())
-    return f"model: {type(task).__name__}, {count:,} parameters{sides}"
+    return f"model: {type(task).__name__}, {count_parameters(task):,} parameters{sides}"
+
+
+def count_parameters(task: Any) -> int:
+    """Number of parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in task.parameters())
 
 
 def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: Throughput, checkpoint: Any) -> None:
@@ -28,7 +32,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         task: The task with its best weights.
         data: Its data module.
         trainer: The trainer, which has ended.
-        throughput: The speed of this process' training.
+        throughput: The speed of the whole training.
         checkpoint: Which score chose the best checkpoint.
     """
     best = best_row(run, checkpoint.monitor, checkpoint.mode)
@@ -44,12 +48,12 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         "signatures": task.signatures(),
         "training_seconds": round(throughput.seconds, 1),
         "tokens_per_second": round(throughput.mean, 1),
-        "parameters": sum(parameter.numel() for parameter in task.parameters()),
+        "parameters": count_parameters(task),
         "engines": task.engines() if hasattr(task, "engines") else {},
     }
     run.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     draw_curves(run.metrics, run.curves, f"{run.path.name}: {describe_model(task).removeprefix('model: ')}")
-    for line in _examples(task, data):
+    for line in task.examples(data) if hasattr(task, "examples") else ():
         log.info("%s", line)
     step = best["step"] if best else trainer.global_step
     minutes, seconds = divmod(round(throughput.seconds), 60)
@@ -72,8 +76,3 @@ def best_row(run: Any, monitor: str, mode: str) -> dict[str, Any]:
         return {}
     sign = 1 if mode == "max" else -1
     return max(rows, key=lambda row: sign * float(row[monitor]))
-
-
-def _examples(task: Any, data: Any) -> list[str]:
-    """A few outputs of the best weights, where the task shows any."""
-    return list(task.examples(data)) if hasattr(task, "examples") else []
