@@ -5,7 +5,7 @@ Shape suffixes: T = time steps, B = rows of the batch, I = input size, H = hidde
 ``[T, B, ...]`` for all steps at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import torch
@@ -24,6 +24,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class RecurrentLinear(nn.Linear):
+    """A linear map of a state, so that weight drop knows it from a map of the input."""
+
+
 class RecurrentCell(nn.Module):
     """A recurrent cell in three phases: what does not depend on the previous step runs for all steps at once.
 
@@ -36,9 +40,10 @@ class RecurrentCell(nn.Module):
     ===========  =====================================  ===============================================
 
     A new cell subclasses this one, names its gates and state parts and writes :meth:`update`; see
-    :class:`seqlab.cells.gru.GRU` for six lines that do. It overrides :meth:`step` where it has more than one recurrent
-    product. It must not draw random numbers and knows nothing of lengths, padding, directions, layers or dropout:
-    those belong to :mod:`seqlab.recurrence`.
+    :class:`seqlab.cells.elman.Elman`. Where it needs more than one recurrent product it calls linear maps of its own
+    in :meth:`update`, or overrides :meth:`step`; where it has a parallel form it overrides :meth:`sequence`. It must
+    not draw random numbers and knows nothing of lengths, padding, directions, layers or dropout: those belong to
+    :mod:`seqlab.recurrence`. :func:`seqlab.cells.contract.check_contract` says where a cell breaks these rules.
 
     The weights have torch's own layout: ``input`` and ``recurrent`` stack the gates in the order of :attr:`gates` along
     the rows, each with a bias.
@@ -48,6 +53,7 @@ class RecurrentCell(nn.Module):
         hidden_size: Width H of a gate.
         init: ``orthogonal``: input weights xavier-uniform and recurrent weights orthogonal, gate by gate, biases 0 and
             the forget gate's recurrent bias 1; ``torch``: everything uniform in +-1/sqrt(H) as in ``torch.nn.LSTM``.
+        bias: Give ``input`` and ``recurrent`` a bias.
 
     Raises:
         UserError: A size is not positive, or ``init`` is unknown.
@@ -55,6 +61,8 @@ class RecurrentCell(nn.Module):
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
     """Names of the gates; ``input`` and ``recurrent`` produce one block of H for each."""
+    recurrent_gates: tuple[str, ...] | None = None
+    """Gates that ``recurrent`` produces, where these are not all: ``()`` for a cell without a recurrent product."""
     states: ClassVar[tuple[str, ...]] = ("h",)
     """Names of the state parts; the first one feeds the recurrent product."""
     forget_gate: ClassVar[str | None] = None
@@ -62,27 +70,52 @@ class RecurrentCell(nn.Module):
     native_kernel: str | None = None
     """``lstm``, ``gru`` or ``rnn_tanh`` where this very class computes exactly what that torch kernel does."""
 
-    def __init__(self, input_size: int, hidden_size: int, *, init: str = "orthogonal"):
+    def __init__(self, input_size: int, hidden_size: int, *, init: str = "orthogonal", bias: bool = True):
         super().__init__()
         if input_size < 1 or hidden_size < 1:
             raise UserError(
                 f"{type(self).__name__}: sizes must be positive, not input {input_size}, hidden {hidden_size}"
             )
-        if init not in initialise.SCHEMES:
-            raise UserError(f"{type(self).__name__}: init must be one of {', '.join(initialise.SCHEMES)}, not {init!r}")
+        self.check_choice("init", init, initialise.SCHEMES)
         self.input_size, self.hidden_size, self.init = input_size, hidden_size, init
-        self.input = self.make_linear(input_size, self.gates)
-        self.recurrent = self.make_linear(hidden_size, self.gates, recurrent=True)
-        if self.forget_gate is not None and init == "orthogonal":
-            initialise.open_gate_(self.recurrent, self.gates.index(self.forget_gate), hidden_size)
+        self.input = self.make_linear(input_size, self.gates, bias=bias)
+        gates = self.gates if self.recurrent_gates is None else self.recurrent_gates
+        if gates:
+            self.recurrent = self.make_linear(self.state_sizes[0], gates, recurrent=True, bias=bias)
+        if self.forget_gate in gates and bias and init == "orthogonal":
+            initialise.open_gate_(self.recurrent.bias, gates.index(self.forget_gate), hidden_size)
 
     def make_linear(
-        self, size: int, gates: tuple[str, ...], *, recurrent: bool = False, bias: bool = True
+        self,
+        size: int,
+        gates: tuple[str, ...],
+        *,
+        recurrent: bool = False,
+        bias: bool = True,
+        width: int | None = None,
     ) -> nn.Linear:
-        """A linear map ``[..., size] -> [..., len(gates) * H]`` with the cell's own initialisation."""
-        linear = nn.Linear(size, len(gates) * self.hidden_size, bias=bias)
-        initialise.SCHEMES[self.init](linear, self.hidden_size, recurrent)
+        """A linear map ``[..., size] -> [..., len(gates) * width]`` with the cell's own initialisation.
+
+        Args:
+            size: Width of what it maps.
+            gates: Names of the blocks it produces.
+            recurrent: Whether it maps a state; weight drop drops weights of these maps.
+            bias: Whether to add one.
+            width: Width of a block; H if None.
+        """
+        width = width or self.hidden_size
+        linear = (RecurrentLinear if recurrent else nn.Linear)(size, len(gates) * width, bias=bias)
+        initialise.SCHEMES[self.init](linear, width, self.hidden_size, recurrent)
         return linear
+
+    def check_choice(self, option: str, value: object, choices: Iterable[str]) -> None:
+        """Refuses an option that is none of the choices.
+
+        Raises:
+            UserError: It is none of them.
+        """
+        if value not in (choices := list(choices)):
+            raise UserError(f"{type(self).__name__}: {option} must be one of {', '.join(choices)}, not {value!r}")
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
@@ -116,8 +149,20 @@ class RecurrentCell(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define update(gx, gh, state), or step(gx, state)")
 
     def step(self, gx: Tensor, state: State) -> State:
-        """One step from the projected input ``[B, G]``; override it for more than one recurrent product."""
+        """One step from the projected input ``[B, G]``; override it for a recurrence of another form."""
         return self.update(gx, self.recurrent(state[0]), state)
+
+    def sequence(self, gx: Tensor, state: State) -> State:
+        """All steps at once, where the recurrence has a parallel form.
+
+        Args:
+            gx: Projected inputs ``[T, B, G]``.
+            state: The state before the first step.
+
+        Returns:
+            The states after every step, parts ``[T, B, size]``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no parallel form")
 
     def readout(self, x: Tensor, previous: State, state: State) -> Tensor:
         """The cell's output ``[..., O]`` from the input and the states before and after the step."""

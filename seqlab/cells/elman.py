@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from seqlab.cells.base import ACTIVATIONS, RecurrentCell, State
-from seqlab.errors import UserError
 
 
 class Elman(RecurrentCell):
@@ -13,7 +12,8 @@ class Elman(RecurrentCell):
 
         h_t = f(W_hh h_{t-1} + W_xh x_t + b_h)
 
-    J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990. With ``tanh`` it is ``torch.nn.RNN``.
+    J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990. With ``tanh`` or ``relu`` it is
+    ``torch.nn.RNN``.
 
     Args:
         input_size: Width of the inputs.
@@ -29,11 +29,9 @@ class Elman(RecurrentCell):
 
     def __init__(self, input_size: int, hidden_size: int, *, activation: str = "tanh", init: str = "orthogonal"):
         super().__init__(input_size, hidden_size, init=init)
-        if activation not in ACTIVATIONS:
-            raise UserError(f"Elman: activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+        self.check_choice("activation", activation, ACTIVATIONS)
         self.activation = ACTIVATIONS[activation]
-        if activation != "tanh":
-            self.native_kernel = None
+        self.native_kernel = {"tanh": "rnn_tanh", "relu": "rnn_relu"}.get(activation)
 
     def update(self, gx: Tensor, gh: Tensor, state: State) -> State:
         return (self.activation(gx + gh),)

@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from seqlab.cells.base import ACTIVATIONS, RecurrentCell, State
-from seqlab.errors import UserError
 
 FEEDBACKS = ("main", "updated")
 
@@ -51,11 +50,10 @@ class RRNN(RecurrentCell):
         init: str = "orthogonal",
     ):
         super().__init__(input_size, hidden_size, init=init)
-        if feedback not in FEEDBACKS:
-            raise UserError(f"RRNN: feedback must be one of {', '.join(FEEDBACKS)}, not {feedback!r}")
-        for value in (activation, gate_activation, output_activation):
-            if value not in ACTIVATIONS:
-                raise UserError(f"RRNN: an activation must be one of {', '.join(ACTIVATIONS)}, not {value!r}")
+        self.check_choice("feedback", feedback, FEEDBACKS)
+        self.check_choice("activation", activation, ACTIVATIONS)
+        self.check_choice("gate_activation", gate_activation, ACTIVATIONS)
+        self.check_choice("output_activation", output_activation, ACTIVATIONS)
         self.feedback = feedback
         self.activation = ACTIVATIONS[activation]
         self.gate_activation = ACTIVATIONS[gate_activation]

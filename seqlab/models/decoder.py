@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.models.attention import Attention, Memory
+from seqlab.recurrence.dropout import make_dropout
 from seqlab.recurrence.stack import RecurrentStack, StackState, select_rows
 
 
@@ -50,6 +51,7 @@ class Decoder(nn.Module):
         attention: None for a decoder that sees the source through its first state only (Sutskever et al. 2014).
         memory_size: M.
         dropout: Probability of dropping elements of the embeddings and of the features.
+        locked_dropout: Drop the same elements at all steps.
     """
 
     def __init__(
@@ -60,10 +62,12 @@ class Decoder(nn.Module):
         attention: Attention | None,
         memory_size: int,
         dropout: float = 0.0,
+        *,
+        locked_dropout: bool = False,
     ):
         super().__init__()
         self.embedding, self.layers, self.attention = embedding, layers, attention
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = make_dropout(dropout, locked=locked_dropout)
         context_size = memory_size if attention is not None else 0
         self.combine = nn.Linear(context_size + layers.output_size, embedding_size)
 

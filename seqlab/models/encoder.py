@@ -5,6 +5,7 @@ Shape suffixes: S = source steps, B = sentences, E = embedding size, M = width o
 
 from torch import Tensor, nn
 
+from seqlab.recurrence.dropout import make_dropout
 from seqlab.recurrence.stack import RecurrentStack
 
 
@@ -15,11 +16,15 @@ class Encoder(nn.Module):
         embedding: Maps token ids ``[S, B]`` to vectors ``[S, B, E]``; ``nn.Identity`` for inputs that are vectors.
         layers: The recurrent layers.
         dropout: Probability of dropping an embedding's elements.
+        locked_dropout: Drop the same elements at all steps.
     """
 
-    def __init__(self, embedding: nn.Module, layers: RecurrentStack, dropout: float = 0.0):
+    def __init__(
+        self, embedding: nn.Module, layers: RecurrentStack, dropout: float = 0.0, *, locked_dropout: bool = False
+    ):
         super().__init__()
-        self.embedding, self.layers, self.dropout = embedding, layers, nn.Dropout(dropout)
+        self.embedding, self.layers = embedding, layers
+        self.dropout = make_dropout(dropout, locked=locked_dropout)
 
     @property
     def output_size(self) -> int:

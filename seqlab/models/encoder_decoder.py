@@ -5,6 +5,7 @@ V = size of the target vocabulary.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -42,7 +43,11 @@ class EncoderDecoder(nn.Module):
         attention: ``dot``, ``general``, ``mlp`` or ``none``.
         tying: ``none``; ``two-way``: target embedding and output layer share one matrix (Press and Wolf 2017);
             ``three-way``: the source embedding shares it too, which needs a joint vocabulary.
+        normalization: What is done to a layer's output before the next layer: ``none`` or ``layer``.
         dropout: Probability of dropping elements of embeddings, of outputs between layers and of features.
+        locked_dropout: Drop the same elements at all steps of a sentence.
+        weight_drop: Probability of dropping a weight of a recurrent map.
+        zoneout: Probability that a unit of a state keeps its old value.
         engine: Forces an engine for every cell.
 
     Raises:
@@ -66,7 +71,11 @@ class EncoderDecoder(nn.Module):
         residual: bool = False,
         attention: str = "general",
         tying: str = "three-way",
+        normalization: str = "none",
         dropout: float = 0.0,
+        locked_dropout: bool = False,
+        weight_drop: float = 0.0,
+        zoneout: float = 0.0,
         engine: str | None = None,
     ):
         super().__init__()
@@ -83,6 +92,15 @@ class EncoderDecoder(nn.Module):
         source_embedding = (
             target_embedding if tying == "three-way" else ScaledEmbedding(source_vocab_size, embedding_size)
         )
+        recurrence: dict[str, Any] = {
+            "residual": residual,
+            "normalization": normalization,
+            "dropout": dropout,
+            "locked_dropout": locked_dropout,
+            "weight_drop": weight_drop,
+            "zoneout": zoneout,
+            "engine": engine,
+        }
         self.encoder = Encoder(
             source_embedding,
             RecurrentStack(
@@ -90,24 +108,23 @@ class EncoderDecoder(nn.Module):
                 embedding_size,
                 encoder_layers,
                 bidirectional=bidirectional,
-                residual=residual,
-                dropout=dropout,
-                engine=engine,
+                **recurrence,
             ),
             dropout,
+            locked_dropout=locked_dropout,
         )
         memory_size = self.encoder.output_size
         layers = RecurrentStack(
             lambda size: decoder_cell(size, decoder_size),
             embedding_size,
             decoder_layers,
-            residual=residual,
-            dropout=dropout,
-            engine=engine,
+            **recurrence,
         )
         self.bridge = MeanBridge(memory_size, layers.state_sizes)
         attend = None if attention == "none" else Attention(attention, layers.output_size, memory_size)
-        self.decoder = Decoder(target_embedding, embedding_size, layers, attend, memory_size, dropout)
+        self.decoder = Decoder(
+            target_embedding, embedding_size, layers, attend, memory_size, dropout, locked_dropout=locked_dropout
+        )
         self.output = nn.Linear(embedding_size, target_vocab_size)
         nn.init.zeros_(self.output.bias)
         if tying == "none":

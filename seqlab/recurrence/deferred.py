@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from seqlab.cells.base import RecurrentLinear
+
 
 @contextmanager
 def deferred_gradients(module: nn.Module) -> Iterator[None]:
@@ -23,8 +25,11 @@ def deferred_gradients(module: nn.Module) -> Iterator[None]:
     patched = []
     try:
         for layer in module.modules() if torch.is_grad_enabled() else ():
-            if type(layer) is nn.Linear and layer.weight.requires_grad:
-                layer.forward = _DeferredLinear(layer)  # type: ignore[method-assign]
+            # A subclass may compute something else, but these two do not.
+            if not isinstance(layer, nn.Linear) or type(layer) not in (nn.Linear, RecurrentLinear):
+                continue
+            if layer.weight.requires_grad:
+                vars(layer)["forward"] = _DeferredLinear(layer.weight, layer.bias)
                 patched.append(layer)
         yield
     finally:
@@ -33,38 +38,45 @@ def deferred_gradients(module: nn.Module) -> Iterator[None]:
 
 
 class _Record:
-    """What the steps of one backward pass leave for the weight's gradient."""
+    """What the steps of one backward pass leave for the weight's gradient, one row below the other."""
 
     def __init__(self) -> None:
-        self.inputs: list[Tensor] = []
-        self.gradients: list[Tensor] = []
-        self._backward = -1
+        self.rows = 0
+        self._filled, self._backward = 0, -1
+        self._inputs = self._gradients = torch.empty(0)
 
     def add(self, x: Tensor, dy: Tensor) -> None:
+        """Copies the input of a step and the gradient of its product, while they are in the processor's cache."""
         # A pass that needs no weight gradient (autograd.grad of an input alone) never reaches the collector, so what
         # it left must not be taken for a part of the next pass.
         backward = torch._C._current_graph_task_id()
         if backward != self._backward:
-            self.clear()
-            self._backward = backward
-        self.inputs.append(x.flatten(0, -2))
-        self.gradients.append(dy.flatten(0, -2))
+            self._filled, self._backward = 0, backward
+            self._inputs = x.new_empty(self.rows, x.shape[-1])
+            self._gradients = dy.new_empty(self.rows, dy.shape[-1])
+        x, dy = x.flatten(0, -2), dy.flatten(0, -2)
+        place = slice(self._filled, self._filled + len(x))
+        self._inputs[place], self._gradients[place] = x, dy
+        self._filled += len(x)
 
-    def clear(self) -> None:
-        self.inputs.clear()
-        self.gradients.clear()
+    def take(self) -> tuple[Tensor, Tensor]:
+        """All inputs and gradients of this pass; they are kept no longer."""
+        taken = self._inputs[: self._filled], self._gradients[: self._filled]
+        self._backward, self._inputs, self._gradients = -1, torch.empty(0), torch.empty(0)
+        return taken
 
 
 class _DeferredLinear:
     """Stands in for a linear layer's ``forward`` during one sequence."""
 
-    def __init__(self, layer: nn.Linear):
-        self.weight = _autocast(layer.weight.detach())
-        self.bias = None if layer.bias is None else _autocast(layer.bias.detach())
+    def __init__(self, weight: Tensor, bias: Tensor | None):
+        self.weight = _autocast(weight.detach())
+        self.bias = None if bias is None else _autocast(bias.detach())
         self.record = _Record()
-        self.token = _Collect.apply(layer.weight, layer.bias, self.record)
+        self.token = _Collect.apply(weight, bias, self.record)
 
     def __call__(self, input: Tensor) -> Tensor:
+        self.record.rows += input.shape[:-1].numel()
         return _Product.apply(_autocast(input), self.token, self)
 
 
@@ -96,8 +108,7 @@ class _Collect(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, _: Tensor):
-        x, dy = torch.cat(ctx.record.inputs), torch.cat(ctx.record.gradients)
-        ctx.record.clear()
+        x, dy = ctx.record.take()
         return dy.t() @ x, dy.sum(0) if ctx.has_bias else None, None
 
 

@@ -5,13 +5,17 @@ engine    how
 ========  ====================================================================================================
 plain     a loop over whole cell steps in pure autograd: the specification, differentiable twice
 deferred  input product and readout once for all steps, one weight gradient for all steps after the loop
+factored  as deferred, and the derivatives of all steps' pointwise part at once: few operations per step
+sequence  the cell's own parallel form
 native    torch's own kernel (oneDNN, cuDNN), where the cell computes exactly what it does
 ========  ====================================================================================================
 
-Every engine has the signature ``(cell, x_TBI, state) -> (output_TBO, states, final)``: the outputs, the state parts
-after each step ``[T, B, S]`` (empty where the engine cannot tell), and the state after the last step.
+Every engine has the signature ``(cell, x_TBI, state, between) -> (output_TBO, states, final)``: the outputs, the state
+parts after each step ``[T, B, S]`` (empty where the engine cannot tell), and the state after the last step. Only the
+loops, ``plain`` and ``deferred``, can change the state between two steps.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,100 +23,87 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.base import RecurrentCell, State
-from seqlab.errors import UserError
+from seqlab.recurrence.between import Between
 from seqlab.recurrence.deferred import deferred_gradients
+from seqlab.recurrence.factored import factored_states
 
 EngineOutput = tuple[Tensor, State, State]
+Engine = Callable[[RecurrentCell, Tensor, State, Between | None], EngineOutput]
 
 
-def plain(cell: RecurrentCell, x_TBI: Tensor, state: State) -> EngineOutput:
-    """The naive loop over :meth:`RecurrentCell.forward`."""
+def plain(cell: RecurrentCell, x_TBI: Tensor, state: State, between: Between | None = None) -> EngineOutput:
+    """The naive loop over :meth:`RecurrentCell.step` and its two neighbours."""
     outputs, history = [], []
-    for x_BI in x_TBI:
-        output_BO, state = cell(x_BI, state)
-        outputs.append(output_BO)
+    for t, x_BI in enumerate(x_TBI):
+        before = between.before(t, state) if between else state
+        state = cell.step(cell.project(x_BI), before)
+        if between:
+            state = between.after(t, before, state)
+        outputs.append(cell.readout(x_BI, before, state))
         history.append(state)
     return torch.stack(outputs), _stack(history), state
 
 
-def deferred(cell: RecurrentCell, x_TBI: Tensor, state: State) -> EngineOutput:
+def deferred(cell: RecurrentCell, x_TBI: Tensor, state: State, between: Between | None = None) -> EngineOutput:
     """Projects all inputs at once, loops over the recurrence alone, reads all outputs at once."""
     gx_TBG, initial, history = cell.project(x_TBI), state, []
     with deferred_gradients(cell):
-        for gx_BG in gx_TBG.unbind(0):
-            state = cell.step(gx_BG, state)
+        for t, gx_BG in enumerate(gx_TBG.unbind(0)):
+            before = between.before(t, state) if between else state
+            state = cell.step(gx_BG, before)
+            if between:
+                state = between.after(t, before, state)
             history.append(state)
-    parts_TBS = _stack(history)
-    if type(cell).readout is RecurrentCell.readout:
-        return parts_TBS[0], parts_TBS, state
-    previous_TBS = tuple(torch.cat([first[None], part[:-1]]) for first, part in zip(initial, parts_TBS, strict=True))
-    return cell.readout(x_TBI, previous_TBS, parts_TBS), parts_TBS, state
+    return _read_all(cell, x_TBI, initial, _stack(history), between)
 
 
-def native(cell: RecurrentCell, x_TBI: Tensor, state: State) -> EngineOutput:
+def factored(cell: RecurrentCell, x_TBI: Tensor, state: State, between: Between | None = None) -> EngineOutput:
+    """Runs the recurrence outside autograd; see :mod:`seqlab.recurrence.factored`."""
+    return _read_all(cell, x_TBI, state, factored_states(cell, cell.project(x_TBI), state))
+
+
+def sequence(cell: RecurrentCell, x_TBI: Tensor, state: State, between: Between | None = None) -> EngineOutput:
+    """Calls the cell's own :meth:`~RecurrentCell.sequence`."""
+    return _read_all(cell, x_TBI, state, tuple(cell.sequence(cell.project(x_TBI), state)))
+
+
+def native(cell: RecurrentCell, x_TBI: Tensor, state: State, between: Between | None = None) -> EngineOutput:
     """Calls torch's kernel with the cell's own weights, which have its layout."""
     assert cell.native_kernel is not None
     weights = [cell.input.weight, cell.recurrent.weight, cell.input.bias, cell.recurrent.bias]
     if cell.native_kernel == "lstm":
+        if (projection := getattr(cell, "project_output", None)) is not None:
+            weights.append(projection.weight)
         hidden = [part[None] for part in state]
-        h_TBH, h, c = torch._VF.lstm(x_TBI, hidden, weights, True, 1, 0.0, cell.training, False, False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+            h_TBH, h, c = torch._VF.lstm(x_TBI, hidden, weights, True, 1, 0.0, cell.training, False, False)
         return h_TBH, (), (h[0], c[0])
     kernel = getattr(torch._VF, cell.native_kernel)
     h_TBH, h = kernel(x_TBI, state[0][None], weights, True, 1, 0.0, cell.training, False, False)
     return h_TBH, (h_TBH,), (h[0],)
 
 
-ENGINES: dict[str, Callable[[RecurrentCell, Tensor, State], EngineOutput]] = {
+ENGINES: dict[str, Engine] = {
     "plain": plain,
     "deferred": deferred,
+    "factored": factored,
+    "sequence": sequence,
     "native": native,
 }
 
 
-def choose_engine(
-    cell: RecurrentCell, x_TBI: Tensor, *, last_of_lengths: bool = False, engine: str | None = None
-) -> str:
-    """The engine that runs a cell, by a fixed table.
-
-    ============================================================  ========  =====================================
-    case                                                          engine    why
-    ============================================================  ========  =====================================
-    one step                                                      plain     nothing to share between steps
-    the maths is nn.LSTM's, nn.GRU's or nn.RNN's                  native    its oneDNN and cuDNN kernels are faster
-    the same, but an LSTM's c_t is needed in mid-sequence         deferred  torch's kernel does not return it
-    all else                                                      deferred
-    ============================================================  ========  =====================================
-
-    Args:
-        cell: The cell.
-        x_TBI: Its inputs.
-        last_of_lengths: Whether the state at each row's own length is needed, which torch's LSTM kernel does not
-            return.
-        engine: Forces an engine.
-
-    Raises:
-        UserError: The forced engine is unknown or cannot run this cell this way.
-    """
-    runs_native = has_native_kernel(cell) and not (last_of_lengths and len(cell.states) > 1)
-    if engine is not None:
-        if engine not in ENGINES:
-            raise UserError(f"no engine named {engine!r} (there are: {', '.join(ENGINES)})")
-        if engine == "native" and not runs_native:
-            raise UserError(
-                f"engine native cannot run {type(cell).__name__} here; leave the choice open or take deferred"
-            )
-        return engine
-    if x_TBI.shape[0] <= 1:
-        return "plain"
-    return "native" if runs_native else "deferred"
-
-
-def has_native_kernel(cell: RecurrentCell) -> bool:
-    """Whether torch has a kernel for exactly this cell.
-
-    A subclass that overrides the maths inherits the attribute but not the kernel, so the class itself must name it.
-    """
-    return cell.native_kernel is not None and "native_kernel" in vars(type(cell))
+def _read_all(
+    cell: RecurrentCell, x_TBI: Tensor, initial: State, parts_TBS: State, between: Between | None = None
+) -> EngineOutput:
+    """The outputs of all steps from the states after each, with these states and the last of them."""
+    final = tuple(part[-1] for part in parts_TBS)
+    if type(cell).readout is RecurrentCell.readout:
+        return parts_TBS[0], parts_TBS, final
+    previous_TBS = tuple(torch.cat([first[None], part[:-1]]) for first, part in zip(initial, parts_TBS, strict=True))
+    if between:
+        previous_TBS = between.before_all(previous_TBS)
+    return cell.readout(x_TBI, previous_TBS, parts_TBS), parts_TBS, final
 
 
 def _stack(history: list[State]) -> State:

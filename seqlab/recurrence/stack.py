@@ -3,16 +3,19 @@
 Shape suffixes: T = time steps, B = rows, I = input size, O = output size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from seqlab.cells.base import RecurrentCell, State
 from seqlab.errors import UserError
-from seqlab.recurrence.engines import ENGINES, choose_engine
-from seqlab.recurrence.unroll import unroll
+from seqlab.recurrence.between import check_zoneout
+from seqlab.recurrence.choice import check_engine, choose_engine, like_inputs
+from seqlab.recurrence.dropout import make_dropout
+from seqlab.recurrence.unroll import detach, unroll
 
+NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {"none": nn.Identity, "layer": nn.LayerNorm}
 StackState = tuple[State, ...]
 """One state per cell, layer by layer; in a bidirectional layer the forward cell comes first."""
 
@@ -26,11 +29,15 @@ class RecurrentStack(nn.Module):
         num_layers: Number of layers.
         bidirectional: Give every layer a second cell that runs backwards; outputs are concatenated.
         residual: Add a layer's input to its output, from the second layer on (Wu et al. 2016).
-        dropout: Probability of dropping an output between two layers.
-        engine: Forces an engine for every cell; see :func:`~seqlab.recurrence.engines.choose_engine`.
+        normalization: What is done to a layer's output before the next one: ``none`` or ``layer`` (Ba et al. 2016).
+        dropout: Probability of dropping an element between two layers.
+        locked_dropout: Drop the same elements at all steps of a sequence (Y. Gal and Z. Ghahramani, 2016).
+        weight_drop: Probability of dropping a weight of a recurrent map; see :func:`~seqlab.recurrence.unroll.unroll`.
+        zoneout: Probability that a unit keeps its old value, for all state parts or by their names.
+        engine: Forces an engine for every cell; see :func:`~seqlab.recurrence.choice.choose_engine`.
 
     Raises:
-        UserError: The engine is unknown.
+        UserError: The engine or the normalisation is unknown, or a probability is out of its range.
     """
 
     def __init__(
@@ -41,21 +48,34 @@ class RecurrentStack(nn.Module):
         *,
         bidirectional: bool = False,
         residual: bool = False,
+        normalization: str = "none",
         dropout: float = 0.0,
+        locked_dropout: bool = False,
+        weight_drop: float = 0.0,
+        zoneout: float | Mapping[str, float] = 0.0,
         engine: str | None = None,
     ):
         super().__init__()
-        if engine is not None and engine not in ENGINES:
-            raise UserError(f"no engine named {engine!r} (there are: {', '.join(ENGINES)})")
+        check_engine(engine)
+        if normalization not in NORMALIZATIONS:
+            raise UserError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
+        if not 0 <= weight_drop < 1:
+            raise UserError(f"weight_drop must be at least 0 and below 1, not {weight_drop}")
         self.directions, self.residual, self.engine = 2 if bidirectional else 1, residual, engine
-        self.dropout = nn.Dropout(dropout)
+        self.weight_drop, self.zoneout = weight_drop, zoneout
+        self.dropout = make_dropout(dropout, locked=locked_dropout)
+        self.norms = nn.ModuleList()
         self.cells = nn.ModuleList()
         size = input_size
         for _ in range(num_layers):
             layer = [make_cell(size) for _ in range(self.directions)]
             self.cells.extend(layer)
             size = sum(cell.output_size for cell in layer)
+            self.norms.append(NORMALIZATIONS[normalization](size))
+        del self.norms[-1:]  # the last layer has no next one
         self.output_size = size
+        for cell in self._cells():
+            check_zoneout(cell, zoneout)
 
     @property
     def state_sizes(self) -> list[tuple[int, ...]]:
@@ -69,6 +89,8 @@ class RecurrentStack(nn.Module):
         *,
         lengths: Tensor | None = None,
         last: bool = True,
+        resets: Tensor | None = None,
+        window: int | None = None,
     ) -> tuple[Tensor, StackState | None]:
         """Runs all layers over a padded batch.
 
@@ -77,15 +99,22 @@ class RecurrentStack(nn.Module):
             state: States before the first step; every cell's initial state if None.
             lengths: Number of steps ``[B]`` of each row; all T if None.
             last: Whether the states after the last steps are needed.
+            resets: True ``[T, B]`` where a step is the first of a new sequence.
+            window: Steps that a gradient flows back through in each layer; all if None.
 
         Returns:
             Outputs ``[T, B, O]``, zero past each length, and the states after each row's last step, or None.
+
+        Raises:
+            UserError: The state is not one of this stack, or an engine that was forced cannot run a cell.
         """
         finals: list[State] = []
         cells = self._cells()
+        if state is not None and len(state) != len(cells):
+            raise UserError(f"the state is one of {len(state)} cells, but the stack has {len(cells)}")
         for first in range(0, len(cells), self.directions):
             if first:
-                x_TBI = self.dropout(x_TBI)
+                x_TBI = self.dropout(self.norms[first // self.directions - 1](x_TBI))
             outputs = []
             for index in range(first, first + self.directions):
                 output_TBH, final = unroll(
@@ -95,6 +124,10 @@ class RecurrentStack(nn.Module):
                     lengths=lengths,
                     reverse=index > first,
                     last=last,
+                    resets=resets,
+                    window=window,
+                    zoneout=self.zoneout,
+                    weight_drop=self.weight_drop,
                     engine=self.engine,
                 )
                 outputs.append(output_TBH)
@@ -106,8 +139,9 @@ class RecurrentStack(nn.Module):
 
     def engines(self) -> list[str]:
         """The engine that runs each cell over more than one step, where no state in mid-sequence is asked for."""
+        between = any(self.zoneout.values()) if isinstance(self.zoneout, Mapping) else bool(self.zoneout)
         return [
-            choose_engine(cell, cell.input.weight.new_empty(2, 1, cell.input_size), engine=self.engine)
+            choose_engine(cell, like_inputs(cell, steps=2), between=between, engine=self.engine)
             for cell in self._cells()
         ]
 
@@ -118,3 +152,8 @@ class RecurrentStack(nn.Module):
 def select_rows(state: StackState, rows: Tensor) -> StackState:
     """The state of the given rows ``[R]``, in their order; a row may occur more than once."""
     return tuple(tuple(part.index_select(0, rows) for part in cell) for cell in state)
+
+
+def detach_state(state: StackState) -> StackState:
+    """The state without its history, to carry it from one batch to the next."""
+    return tuple(detach(cell) for cell in state)
