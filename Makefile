@@ -6,6 +6,7 @@ PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test slow lint format check clean
@@ -17,12 +18,13 @@ help: ## show this list
 install: $(STAMP) ## make the environment .venv, or bring it up to date
 
 # The stamp is touched last: an installation that broke off is taken up again by the next make.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(PLUGINS) $(wildcard plugins/*/*/*.py)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "seqlab needs Python 3.11 or newer, and $(PYTHON) is $$(command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1 || echo missing). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@echo "Installing seqlab and its tools into $(VENV): a few minutes the first time."
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --constraint constraints.txt $(PLUGINS:%/pyproject.toml=./%)
 	@touch $@
 
 demo: $(STAMP) ## train the translation recipe into runs/demo and evaluate it

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seqlab.cell_names import register_cell
     from seqlab.cells.base import RecurrentCell
     from seqlab.errors import UserError
     from seqlab.metrics.base import Metric
@@ -21,10 +22,11 @@ _PUBLIC = {
     "Task": "seqlab.tasks.base",
     "UserError": "seqlab.errors",
     "load": "seqlab.runs",
+    "register_cell": "seqlab.cell_names",
     "unroll": "seqlab.recurrence.unroll",
 }
 
-__all__ = ["Metric", "RecurrentCell", "Task", "UserError", "__version__", "load", "unroll"]
+__all__ = ["Metric", "RecurrentCell", "Task", "UserError", "__version__", "load", "register_cell", "unroll"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,9 @@ HEAVY = {
     "fit": "train a recipe into a run",
     "evaluate": "score a run and write what it translated",
     "translate": "translate lines from stdin to stdout with a run",
+    "check": "check that cells do everything that is expected of a cell",
+    "bench": "time cells on their engines in turns with torch.nn's own kernels",
+    "new": "write a project for a cell of your own, which passes its own tests",
 }
 LIGHT = {
     "cells": "list the installed recurrent cells",
@@ -33,13 +36,15 @@ EXAMPLES = """examples:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns its exit code: 0, 2 for something the user can mend, 130 when interrupted."""
+    """Runs one command; returns its exit code: 0, 1 for a failed check, 2 for something the user can mend, 130 when
+    interrupted.
+    """
     argv = sys.argv[1:] if argv is None else argv
     command = argv[0] if argv and not argv[0].startswith("-") else ""
     _log_to_stderr()
     try:
         if command in HEAVY:
-            import_module(f"seqlab.commands.{command}").main(argv[1:])
+            return import_module(f"seqlab.commands.{command}").main(argv[1:]) or 0
         elif command in LIGHT:
             import_module("seqlab.commands.listing").main(command, argv[1:])
         elif command:

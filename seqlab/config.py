@@ -22,7 +22,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsin
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
-from seqlab import registry
+from seqlab import registry, specs
 from seqlab.errors import UserError
 
 PACKAGES = ["seqlab", "torch", "lightning", "torchmetrics"]
@@ -168,7 +168,7 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
         UserError: The recipe or a flag is wrong.
     """
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed_packages())
-    classes = registry.read_recipe(recipe)
+    classes = specs.read_recipe(recipe)
     task_class, data_class = (_import(recipe, key, classes[key]) for key in ("task", "data_module"))
     parser = Parser(
         prog=prog,
@@ -220,7 +220,7 @@ def _config_files_first(argv: list[str]) -> list[str]:
                 raise UserError("--config needs a file")
             value = argv[position]
             position += 1
-        values = registry.read_yaml(Path(value))
+        values = specs.read_yaml(Path(value))
         model = values.get("model")
         metrics = model.pop("metrics", None) if isinstance(model, dict) else None
         files.append(f"--config={json.dumps(values)}")

@@ -2,66 +2,134 @@
 
 A package offers a cell or a recipe by an entry point of the group ``seqlab.cells`` or ``seqlab.recipes``;
 the built-in ones use the same door. A cell's entry point names its class. A recipe's names a package that
-holds ``NAME.yaml``.
+holds ``NAME.yaml``. A notebook, which is no package, registers its cells for its own process.
+
+A name that two distributions offer is nobody's, and only who asks for that name is told so.
 """
 
-import ast
 import difflib
-import importlib.util
-import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import reduce
+from importlib import import_module
+from importlib.metadata import Distribution, entry_points
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seqlab.errors import UserError
+from seqlab.sources import class_summary, module_folders
 
 CELLS, RECIPES = "cells", "recipes"
+MOST_LISTED = 20
+"""Names in a message; the command that lists them all knows the rest."""
+GROUPS = {kind: f"seqlab.{kind}" for kind in (CELLS, RECIPES)}
 
 
-def names(kind: str) -> dict[str, EntryPoint]:
-    """The entry points of group ``seqlab.<kind>`` by name, sorted.
+@dataclass(frozen=True)
+class Offer:
+    """A name, what it stands for, and who offers it.
 
-    Raises:
-        UserError: Two distributions offer the same name.
+    Args:
+        name: The name.
+        value: ``module:Class`` of a cell, the package of a recipe.
+        dist: The distribution that offers it; None for a cell that was registered in this process.
+        cell: The class of a cell that was registered in this process.
+        rivals: The others that offer the same name.
     """
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=f"seqlab.{kind}"):
-        other = found.setdefault(point.name, point)
-        if origin(other) != origin(point) or other.value != point.value:
-            raise UserError(
-                f"{kind[:-1]} {point.name!r} is offered by both {origin(other)} and {origin(point)}; "
-                "uninstall one of them"
-            )
-    return dict(sorted(found.items()))
+
+    name: str
+    value: str
+    dist: Distribution | None = None
+    cell: type | None = None
+    rivals: tuple["Offer", ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The module or package that the name stands for."""
+        return self.value.partition(":")[0].strip()
+
+    @property
+    def attr(self) -> str:
+        """The class in the module, without the extras that an entry point may ask for."""
+        return self.value.partition(":")[2].partition("[")[0].strip()
+
+    def load(self) -> Any:
+        """Imports what the name stands for; raises whatever that raises."""
+        if self.cell is not None:
+            return self.cell
+        return reduce(getattr, filter(None, self.attr.split(".")), import_module(self.module))
 
 
-def find(kind: str, name: str) -> EntryPoint:
-    """The entry point of a name.
+_registered: dict[str, Offer] = {}
+_loaded: dict[type, Offer] = {}
+"""By which name a class was asked for."""
+
+
+def names(kind: str) -> dict[str, Offer]:
+    """Everything that is offered, by name, sorted; a name that is offered twice has rivals."""
+    offers = [Offer(point.name, point.value, point.dist) for point in entry_points(group=GROUPS[kind])]
+    found: dict[str, dict[tuple[str, str], Offer]] = {}
+    for offer in [*offers, *(_registered.values() if kind == CELLS else ())]:
+        found.setdefault(offer.name, {}).setdefault((origin(offer), offer.value), offer)
+    return {
+        name: replace(first, rivals=tuple(rivals))
+        for name, (first, *rivals) in sorted((name, [of[key] for key in sorted(of)]) for name, of in found.items())
+    }
+
+
+def find(kind: str, name: str) -> Offer:
+    """Who offers a name.
 
     Raises:
-        UserError: Nobody offers the name; the nearest one is suggested.
+        UserError: Nobody does, and the nearest name is suggested; or several do, and all are named.
     """
     known = names(kind)
     if name not in known:
-        raise UserError(f"no {kind[:-1]} named {name!r}{nearest(name, known)} (installed: {', '.join(known)})")
-    return known[name]
+        rest = f", and {len(known) - MOST_LISTED} more: seqlab {kind}" if len(known) > MOST_LISTED else ""
+        listed = ", ".join(list(known)[:MOST_LISTED])
+        raise UserError(f"no {kind[:-1]} named {name!r}{nearest(name, known)} (installed: {listed}{rest})")
+    offer = known[name]
+    if offer.rivals:
+        raise UserError(
+            f"{kind[:-1]} {name!r} is offered by {origin(offer)}, so none of them gets it; uninstall all but one"
+        )
+    return offer
 
 
 def load(kind: str, name: str) -> Any:
     """Imports what a name stands for.
 
     Raises:
-        UserError: The name is unknown, or its distribution cannot be imported; the message names the distribution.
+        UserError: The name is unknown or offered twice, or cannot be imported; the message names the distribution.
     """
-    point = find(kind, name)
+    offer = find(kind, name)
     try:
-        return point.load()
-    except Exception as error:
-        raise UserError(f"{kind[:-1]} {name!r} of {origin(point)} could not be imported: {error}") from error
+        thing = offer.load()
+    except (Exception, SystemExit) as error:  # whatever a plugin raises when it is imported
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{credit(offer, kind[:-1])} could not be imported: {reason}") from error
+    if isinstance(thing, type):
+        _loaded[thing] = offer
+    return thing
+
+
+def offer_of(cell: type) -> Offer | None:
+    """The offer that a class came by, or that names it; None for a class that nobody offers."""
+    value = f"{cell.__module__}:{cell.__qualname__}"
+    return _loaded.get(cell) or next((offer for offer in names(CELLS).values() if offer.value == value), None)
+
+
+def register(offer: Offer) -> None:
+    """Offers a cell in this process; again under the same name replaces it, as a notebook runs a cell twice.
+
+    Raises:
+        UserError: A distribution offers the name.
+    """
+    other = names(CELLS).get(offer.name)
+    owner = next((each for each in (other, *other.rivals) if each.dist), None) if other else None
+    if owner is not None:
+        raise UserError(f"the name {offer.name!r} is taken: it is a cell of {origin(owner)}; take another one")
+    _registered[offer.name] = offer
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -70,46 +138,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def origin(point: EntryPoint) -> str:
-    """The distribution and version behind an entry point, such as ``seqlab 0.1.0``."""
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+def origin(offer: Offer) -> str:
+    """The distribution and version behind an offer, such as ``seqlab 0.1.0``; all of them if it has rivals."""
+    if offer.rivals:
+        return " and ".join(origin(replace(each, rivals=())) for each in (offer, *offer.rivals))
+    if offer.dist is None:
+        return f"registered in this process (module {offer.module})"
+    return f"{offer.dist.name} {offer.dist.version}"
 
 
-def parse_cell(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Splits a cell's specification into its name and options.
-
-    Args:
-        spec: ``gru``, ``rrnn:feedback=updated,activation=relu`` or ``{"name": "rrnn", "feedback": "updated"}``.
-
-    Raises:
-        UserError: The specification has no name, or an option without a value.
-    """
-    if not isinstance(spec, str):
-        options = dict(spec)
-        if not isinstance(options.get("name"), str):
-            raise UserError(f"cell {dict(spec)} has no name; write {{name: lstm, option: value}}")
-        return options.pop("name"), options
-    name, _, text = spec.partition(":")
-    if not name.strip():
-        raise UserError(f"cell {spec!r} has no name; write NAME or NAME:OPTION=VALUE")
-    options = {}
-    for item in filter(None, re.split(r",(?![^\[{]*[\]}])", text)):  # a comma within brackets belongs to a value
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise UserError(f"cell {spec!r}: {item!r} is not OPTION=VALUE")
-        options[key.strip()] = _value(value, spec)
-    return name.strip(), options
-
-
-def _value(text: str, spec: str) -> Any:
-    """An option's value: a number however it is written, else what YAML makes of it."""
-    for number in (int, float):
-        with suppress(ValueError):
-            return number(text)
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"cell {spec!r}: {text!r} is no value") from error
+def credit(offer: Offer, what: str = "") -> str:
+    """``gru of seqlab 0.1.0``, or ``cell 'gru' of seqlab 0.1.0`` where ``what`` is ``cell``."""
+    label = f"{what} {offer.name!r}" if what else offer.name
+    return f"{label} of {origin(offer)}" if offer.dist else f"{label} {origin(offer)}"
 
 
 def recipe_path(name: str) -> Path:
@@ -125,77 +166,57 @@ def recipe_path(name: str) -> Path:
         if not Path(name).is_file():
             raise UserError(f"no recipe file {name}")
         return Path(name)
-    point = find(RECIPES, name)
-    folder = _source(point.value)
-    path = folder.parent / f"{name}.yaml" if folder else None
-    if path is None or not path.is_file():
-        raise UserError(f"recipe {name!r} of {origin(point)} is broken: package {point.value} holds no {name}.yaml")
-    return path
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file.
-
-    Raises:
-        UserError: It cannot be read, is not YAML, or holds no settings.
-    """
+    offer = find(RECIPES, name)
+    reason = f"package {offer.module} holds no {name}.yaml"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no settings")
-    return values
+        for folder in module_folders(offer.module):
+            if (folder / f"{name}.yaml").is_file():
+                return folder / f"{name}.yaml"
+    except Exception as error:  # whatever looking for a plugin's package raises
+        reason = " ".join(str(error).split()) or type(error).__name__
+    raise UserError(f"{credit(offer, 'recipe')} is broken: {reason}")
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """The values of a recipe, checked for what every recipe has.
-
-    Raises:
-        UserError: It is not YAML, not a mapping, or names no task or data module.
-    """
-    values = read_yaml(path)
-    for key in ("task", "data_module"):
-        if not isinstance(values.get(key), str):
-            raise UserError(f"{path} is not a recipe: it names no class as {key!r}")
-    return values
-
-
-def describe(kind: str, point: EntryPoint) -> str:
+def describe(kind: str, offer: Offer) -> str:
     """One line about a cell or recipe, read from its source without importing it.
 
     A cell's is the first line of its class docstring, a recipe's the first comment of its file.
     """
-    if kind == RECIPES:
-        try:
-            first = recipe_path(point.name).read_text(encoding="utf-8").partition("\n")[0]
-        except UserError as error:
-            return str(error)
-        return first.removeprefix("#").strip() if first.startswith("#") else ""
+    if offer.rivals:
+        every = "both" if len(offer.rivals) == 1 else f"all {len(offer.rivals) + 1}"
+        return f"(offered by {every}: none of them gets the name; uninstall all but one)"
     try:
-        path = _source(point.module)
-        if path is None:
-            return f"(broken: module {point.module} is missing)"
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except Exception as error:  # whatever a plugin's package raises or its file holds: one must not end the list
+        if kind == RECIPES:
+            first = recipe_path(offer.name).read_text(encoding="utf-8").partition("\n")[0]
+            return first.removeprefix("#").strip() if first.startswith("#") else ""
+        if offer.cell is not None:
+            return (offer.cell.__doc__ or "").strip().partition("\n")[0]
+        return class_summary(offer.module, offer.attr)
+    except UserError as error:
+        return str(error)
+    except Exception as error:  # whatever a plugin's files hold: one must not end the list
         return f"(broken: {' '.join(str(error).split()) or type(error).__name__})"
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == point.attr:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
+
+
+def plugins() -> dict[str, Distribution]:
+    """Every distribution that offers a cell or a recipe, seqlab among them, by its name."""
+    points = [point for group in GROUPS.values() for point in entry_points(group=group)]
+    return {point.dist.name: point.dist for point in points if point.dist}
+
+
+def packages(dist: Distribution) -> set[str]:
+    """The top-level packages and modules of a distribution.
+
+    Those that it lists or has files of; an editable install may have neither, so also those its entry points name.
+    """
+    listed = (dist.read_text("top_level.txt") or "").split()
+    files = [file.parts[0].removesuffix(".py") for file in dist.files or () if file.suffix == ".py"]
+    named = [
+        Offer("", point.value).module.partition(".")[0] for point in dist.entry_points if point.group in GROUPS.values()
+    ]
+    return {name for name in (*listed, *files, *named) if name.isidentifier()}
 
 
 def plugin_packages() -> set[str]:
-    """Top-level packages of every distribution that registered a cell or a recipe."""
-    return {point.module.partition(".")[0] for kind in (CELLS, RECIPES) for point in names(kind).values()}
-
-
-def _source(module: str) -> Path | None:
-    """The file a module would be loaded from; only its parent packages are imported."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except ImportError:
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
+    """Top-level packages of every distribution that offers a cell or a recipe."""
+    return {package for dist in plugins().values() for package in packages(dist)}

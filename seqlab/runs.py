@@ -1,5 +1,6 @@
 """A run on disk: one directory with its configuration, checkpoints, logs, scores and pictures."""
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from seqlab.registry import nearest
 if TYPE_CHECKING:
     from seqlab.config import Settings
     from seqlab.tasks.base import Task
+
+log = logging.getLogger("seqlab")
 
 
 class Run:
@@ -116,13 +119,31 @@ class Run:
         """What the run was configured with, changed by flags.
 
         Raises:
-            UserError: This is no run, or a flag is wrong.
+            UserError: This is no run, what it was trained with is not installed, or a flag is wrong.
         """
         from seqlab.config import parse
 
         if not self.config.is_file():
             raise UserError(f"{self} is not a run (no {self.config.name})")
+        for path in [path for path in (self.best, self.last) if path.is_file()][:1]:
+            self.check_suppliers(path)
         return parse(self.config, argv or [], prog=prog)
+
+    def check_suppliers(self, checkpoint: Path) -> None:
+        """Makes sure that the plugins of a checkpoint are installed, and warns of other versions.
+
+        To be called before the configuration is parsed, which without them fails in words that help less.
+
+        Raises:
+            UserError: One is not installed, or the checkpoint cannot be read.
+        """
+        from seqlab.suppliers import check_suppliers
+        from seqlab.training.checkpoints import load_checkpoint
+
+        record = load_checkpoint(checkpoint, mmap=True)["seqlab"]
+        for line in check_suppliers(str(self), record.get("suppliers", {})):
+            if is_first_process():
+                log.warning("%s", line)
 
     def checkpoint(self) -> Path:
         """The best checkpoint, or the last one where no validation has chosen one yet.

@@ -43,7 +43,7 @@ WRONG_SETTINGS = [
     (["--model.cell", "rrnn:feedbak=updated"], "has no option 'feedbak'; did you mean 'feedback'?"),
     (["--model.cell", "rrnn:feedback=both"], "feedback must be one of main, updated, not 'both'"),
     (["--model.cell", "rrnn:feedback"], "'feedback' is not OPTION=VALUE"),
-    (["--model.engine", "fast"], "no engine named 'fast' (there are: plain, deferred, native)"),
+    (["--model.engine", "fast"], "no engine named 'fast' (there are: plain, deferred, factored, sequence, native)"),
     (["--model.encoder_size", "0"], "sizes must be positive"),
     (["--data.batch_tokens", "0"], "must be positive"),
     (["--data.max_length", "1"], "none of 175 training pairs is left: 0 with an empty side, 175 with a side of over 1"),

@@ -64,6 +64,8 @@ def test_wheel_holds_the_sources_and_nothing_else(wheel):
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "seqlab").rglob("*.py")}
     expected |= {f"seqlab/recipes/{path.name}" for path in (ROOT / "recipes").glob("*.yaml")}
     expected |= {"seqlab/recipes/__init__.py", "seqlab/py.typed"}
+    templates = (path for path in (ROOT / "seqlab" / "templates").rglob("*") if path.is_file())
+    expected |= {path.relative_to(ROOT).as_posix() for path in templates}
     metadata = f"seqlab-{PROJECT['project']['version']}.dist-info/"
     assert {name for name in wheel.namelist() if not name.startswith(metadata)} == expected
 

@@ -1,10 +1,14 @@
-"""Names of cells and recipes: how they are written, found, explained, and what happens when a plugin is broken."""
+"""Names of cells and recipes: how they are found, explained, contested, and what happens when a plugin is broken."""
 
+import os
+import subprocess
 import sys
 
 import pytest
 
+import seqlab
 from seqlab import registry
+from seqlab.cells.gru import GRU
 from seqlab.errors import UserError
 from seqlab.registry import CELLS, RECIPES
 
@@ -38,49 +42,6 @@ def error(function, *arguments) -> str:
         function(*arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "spec, name, options",
-    [
-        ("gru", "gru", {}),
-        ("rrnn:feedback=updated", "rrnn", {"feedback": "updated"}),
-        ("rrnn:feedback=updated, width=12", "rrnn", {"feedback": "updated", "width": 12}),
-        ("x:whole=3,part=0.5,yes=true", "x", {"whole": 3, "part": 0.5, "yes": True}),
-        ("x:nothing=null,word='3'", "x", {"nothing": None, "word": "3"}),
-        ("x:expression=a=b", "x", {"expression": "a=b"}),
-        ({"name": "rrnn", "feedback": "updated"}, "rrnn", {"feedback": "updated"}),
-        ({"name": "lstm"}, "lstm", {}),
-    ],
-)
-def test_parse_cell(spec, name, options):
-    found = registry.parse_cell(spec)
-    assert found == (name, options)
-    assert {key: type(value) for key, value in found[1].items()} == {key: type(value) for key, value in options.items()}
-
-
-def test_parse_cell_leaves_its_argument_as_it_is():
-    spec = {"name": "rrnn", "feedback": "updated"}
-    registry.parse_cell(spec)
-    assert spec == {"name": "rrnn", "feedback": "updated"}
-
-
-def test_parse_cell_takes_numbers_as_they_are_usually_written():
-    assert registry.parse_cell("x:scale=1e-3") == ("x", {"scale": 0.001})
-
-
-@pytest.mark.parametrize("spec", ["gru:reset", "rrnn:feedback=updated,relu", {"feedback": "updated"}, {"name": 3}, {}])
-def test_parse_cell_errors(spec):
-    assert "cell" in error(registry.parse_cell, spec)
-
-
-@pytest.mark.parametrize("spec", ["x:size=[", "x:size={a"])
-def test_parse_cell_with_a_value_that_is_not_yaml(spec):
-    assert spec in error(registry.parse_cell, spec)
-
-
-def test_parse_cell_with_a_list():
-    assert registry.parse_cell("x:sizes=[1,2],width=3") == ("x", {"sizes": [1, 2], "width": 3})
 
 
 def test_built_in_names():
@@ -181,23 +142,125 @@ def test_a_recipe_that_its_distribution_lacks(install):
     assert "orchard 1.2" in message and "tart.yaml" in message
 
 
-@pytest.mark.parametrize("package, cell", [("", "class Cell(:"), ("raise RuntimeError", "")], ids=["syntax", "package"])
-def test_a_broken_plugin_does_not_break_the_list(install, package, cell):
-    install("bad", "1", "[seqlab.cells]\nbad = bad.cell:Cell\n", {"bad/__init__.py": package, "bad/cell.py": cell})
-    assert isinstance(registry.describe(CELLS, registry.names(CELLS)["bad"]), str)
+BROKEN = {
+    "syntax": ("bad.cell:Cell", {"bad/__init__.py": "", "bad/cell.py": "class Cell(:"}),
+    "not text": ("bad.cell:Cell", {"bad/__init__.py": "", "bad/cell.py": "# \0"}),
+    "no module": ("my-bad:Cell", {}),
+    "nothing": (":Cell", {}),
+    "circle": ("bad:Cell", {"bad.py": "from bad import Cell"}),
+    "exit": ("bad:Cell", {"bad.py": "raise SystemExit(3)"}),
+    "no class": ("bad:Cell", {"bad.py": "class Other: pass"}),
+}
 
 
-def test_two_distributions_with_one_name(install):
-    """Neither wins; both are named, with their versions."""
+@pytest.mark.parametrize("value, files", BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_is_loud_only_when_asked_for(install, value, files):
+    install("bad", "1", f"[seqlab.cells]\nbad = {value}\n", files)
+    assert "\n" not in registry.describe(CELLS, registry.names(CELLS)["bad"])
+    assert isinstance(registry.plugin_packages(), set)
+    assert registry.load(CELLS, "gru").__name__ == "GRU"
+    assert error(registry.load, CELLS, "bad").startswith("cell 'bad' of bad 1 could not be imported: ")
+
+
+def test_a_class_that_its_module_lacks(install):
+    install("bad", "1", "[seqlab.cells]\nbad = bad:Cel\n", {"bad.py": "class Cell: pass"})
+    message = error(registry.load, CELLS, "bad")
+    assert message == "cell 'bad' of bad 1 could not be imported: module 'bad' has no attribute 'Cel'"
+
+
+def test_a_recipe_of_a_package_that_cannot_be_searched(install):
+    files = {"bad/__init__.py": "raise RuntimeError('no\\nkitchen')"}
+    install("bad", "1", "[seqlab.recipes]\nsoup = bad.recipes\n", files)
+    assert error(registry.recipe_path, "soup").startswith("recipe 'soup' of bad 1 is broken: ")
+
+
+GARDEN = """
+[seqlab.cells]
+pear = garden.pear:Pear
+gru = garden.gru:GRU
+[seqlab.recipes]
+jam = garden
+translation = garden
+"""
+
+
+@pytest.fixture
+def contested(install):
+    """Two distributions that share two names, one of which takes two built-in ones as well."""
     install("orchard", "1.2", ENTRY_POINTS, PLUGIN)
-    install("garden", "0.3", "[seqlab.cells]\npear = garden.pear:Pear\n")
-    for function, arguments in ((registry.names, (CELLS,)), (registry.find, (CELLS, "pear"))):
-        message = error(function, *arguments)
-        assert "'pear'" in message and "orchard 1.2" in message and "garden 0.3" in message
-    assert "jam" in registry.names(RECIPES)
+    install("garden", "0.3", GARDEN, {"garden/__init__.py": "", "garden/gru.py": "class GRU: pass\n"})
 
 
-def test_a_plugin_cannot_take_a_built_in_name(install):
-    install("garden", "0.3", "[seqlab.cells]\ngru = garden.gru:GRU\n")
-    message = error(registry.names, CELLS)
-    assert "'gru'" in message and "garden 0.3" in message and "seqlab" in message
+@pytest.mark.parametrize(
+    "kind, name, other",
+    [
+        (CELLS, "pear", "orchard 1.2"),
+        (CELLS, "gru", f"seqlab {seqlab.__version__}"),
+        (RECIPES, "jam", "orchard 1.2"),
+        (RECIPES, "translation", f"seqlab {seqlab.__version__}"),
+    ],
+)
+def test_two_distributions_with_one_name(contested, kind, name, other):
+    """Neither wins, a built-in name included; who asks for it is told both, with their versions."""
+    functions = [registry.find, registry.load] + ([lambda _, name: registry.recipe_path(name)] * (kind == RECIPES))
+    for function in functions:
+        message = error(function, kind, name)
+        assert repr(name) in message and f"offered by garden 0.3 and {other}" in message
+    offer = registry.names(kind)[name]
+    assert registry.origin(offer) == f"garden 0.3 and {other}"
+    assert "offered by both" in registry.describe(kind, offer)
+
+
+def test_a_contested_name_leaves_the_others_alone(contested):
+    assert registry.load(CELLS, "lstm").__name__ == "LSTM"
+    assert registry.recipe_path("pie").name == "pie.yaml"
+    assert {"garden", "orchard", "seqlab"}.issubset(registry.plugin_packages())
+
+
+def test_three_distributions_with_one_name(contested, install):
+    install("wood", "7", "[seqlab.cells]\npear = wood:Pear\n")
+    assert "garden 0.3 and orchard 1.2 and wood 7" in error(registry.find, CELLS, "pear")
+    assert "offered by all 3" in registry.describe(CELLS, registry.names(CELLS)["pear"])
+
+
+@pytest.mark.parametrize("kind, name", [(CELLS, "pear"), (CELLS, "gru"), (RECIPES, "jam")])
+def test_a_contested_name_is_listed_once(contested, tmp_path, monkeypatch, kind, name):
+    """By the command itself, in a process that imports none of the plugins."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(tmp_path / name) for name in ("orchard", "garden")))
+    code = "import sys\nfrom seqlab.cli import main\nmain(sys.argv[1:])\n"
+    code += "sys.exit(any(name in sys.modules for name in ('orchard', 'garden', 'torch')))"
+    done = subprocess.run([sys.executable, "-c", code, kind], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"{name} ")]
+    assert "garden 0.3 and " in line and "offered by both" in line
+
+
+def test_the_packages_of_a_plugin(install):
+    """Every one that it lists, has files of or names in an entry point, whatever else is wrong with it."""
+    listed = {"listed-1.dist-info/top_level.txt": "first\nsecond\n"}
+    install("listed", "1", "[seqlab.recipes]\nx = first.recipes\n", listed)
+    record = "third/cell.py,,\nthird/deep/x.py,,\nfourth.py,,\nfiles-1.dist-info/METADATA,,\n../../bin/run.py,,\n"
+    install("files", "1", "[seqlab.cells]\ngru = third.cell:X\n", {"files-1.dist-info/RECORD": record})
+    bare = "[seqlab.cells]\nbroken = fifth.cell:Missing\n-=my-broken:X\n[console_scripts]\nrun = sixth:main\n"
+    install("bare", "1", bare)
+    install("stranger", "1", "[console_scripts]\nrun = seventh:main\n")
+    ours = {"first", "second", "third", "fourth", "fifth", "sixth", "seventh"} & registry.plugin_packages()
+    assert ours == {"first", "second", "third", "fourth", "fifth"}
+    assert not any("-" in package or "." in package for package in registry.plugin_packages())
+
+
+def test_credit():
+    offer = registry.find(CELLS, "gru")
+    assert registry.credit(offer) == f"gru of seqlab {seqlab.__version__}"
+    assert registry.credit(offer, "cell") == f"cell 'gru' of seqlab {seqlab.__version__}"
+
+
+def test_a_class_knows_its_offer(install):
+    """The name it was asked for by, or the one that names it; none for a class of nobody."""
+    install("passed", "2", "[seqlab.cells]\nnick = passed:Cell\n", {"passed.py": "from inner import Cell\n"})
+    install("inner", "1", "", {"inner.py": "class Cell: pass\n"})
+    offer = registry.offer_of(registry.load(CELLS, "nick"))
+    assert offer is not None and registry.credit(offer) == "nick of passed 2"
+    offer = registry.offer_of(GRU)
+    assert offer is not None and offer.name == "gru"
+    assert registry.offer_of(int) is None

@@ -82,8 +82,9 @@ class RecurrentCell(nn.Module):
         gates = self.gates if self.recurrent_gates is None else self.recurrent_gates
         if gates:
             self.recurrent = self.make_linear(self.state_sizes[0], gates, recurrent=True, bias=bias)
-        if self.forget_gate in gates and bias and init == "orthogonal":
-            initialise.open_gate_(self.recurrent.bias, gates.index(self.forget_gate), hidden_size)
+        if self.forget_gate is not None and bias and init == "orthogonal":
+            linear, blocks = (self.recurrent, gates) if self.forget_gate in gates else (self.input, self.gates)
+            initialise.open_gate_(linear.bias, blocks.index(self.forget_gate), hidden_size)
 
     def make_linear(
         self,

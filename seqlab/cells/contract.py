@@ -82,7 +82,11 @@ class _Trial:
         again = self._call(step, cell.step, gx_TBG[0], state)
         drew = not torch.equal(before, torch.get_rng_state())
         if drew or not all(torch.equal(a, b) for a, b in zip(again, states[1], strict=True)):
-            self._fail(step, "is random: the same input and state must give the same state; dropout is the driver's")
+            self._fail(
+                step,
+                "gave two states for one input and state: it draws random numbers, or keeps something on itself "
+                "(dropout belongs to the driver)",
+            )
         parts = [torch.stack(part) for part in zip(*states, strict=True)]
         previous, new = tuple(part[:-1] for part in parts), tuple(part[1:] for part in parts)
         output = self._call("readout", cell.readout, x_TBI, previous, new)

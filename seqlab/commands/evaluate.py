@@ -1,4 +1,4 @@
-"""``seqlab evaluate``: scores a run and writes what it translated."""
+"""``seqlab evaluate``: scores a run and writes what it made of the data."""
 
 import hashlib
 import json
@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.commands import Arguments
+from seqlab.errors import UserError
 from seqlab.runs import Run, default_device, write_text
+
+SEARCH = ("beam", "length_penalty")
+"""Settings of a task that searches; scores are stored with them."""
 
 
 def main(argv: list[str]) -> None:
     """Scores a split with the run's best checkpoint."""
     parser = Arguments(
         prog="seqlab evaluate",
-        usage="seqlab evaluate RUN [--split test|val] [--beam N] [--length_penalty X] [--data.test PREFIX] "
+        usage="seqlab evaluate RUN [--split test|val] [--beam N] [--length_penalty X] [--data.test NAME] "
         "[--GROUP.KEY VALUE ...]",
-        description="Scores a run's best checkpoint, prints the scores, and writes scores.json and the translations.",
+        description="Scores a run's best checkpoint, prints the scores, and writes scores.json and what the model made "
+        "of the data, such as translations.",
     )
     parser.add_argument("run", metavar="RUN", type=Run, help="directory of the run")
     parser.add_argument(
@@ -27,14 +32,25 @@ def main(argv: list[str]) -> None:
     options, rest = parser.parse_known_args(argv)
     run: Run = options.run
     run.checkpoint()
-    evaluate(run, rest, options.split, options.beam, options.length_penalty)
+    evaluate(run, rest, options.split, {name: getattr(options, name) for name in SEARCH})
 
 
-def evaluate(run: Run, argv: list[str], split: str | None, beam: int | None, length_penalty: float | None) -> None:
-    """Scores a split, prints a table and writes ``scores.json`` and the translations beside it."""
+def evaluate(run: Run, argv: list[str], split: str | None, search: dict[str, Any]) -> None:
+    """Scores a split, prints a table and writes ``scores.json`` and the outputs that are text beside it.
+
+    Args:
+        run: The run.
+        argv: Flags that change its settings.
+        split: The split; ``test``, or ``val`` if there is no test, if None.
+        search: Settings of the search by name; None leaves the run's own.
+
+    Raises:
+        UserError: A setting of the search is given for a task that has none of that name.
+    """
     from tqdm import tqdm
 
     from seqlab.runs import restore
+    from seqlab.suppliers import find_suppliers
 
     settings = run.settings(argv, prog=f"seqlab evaluate {run}")
     task: Any  # its class is the recipe's
@@ -42,51 +58,57 @@ def evaluate(run: Run, argv: list[str], split: str | None, beam: int | None, len
     path = run.checkpoint()
     task = task.to(default_device())
     split = split or ("test" if data.has("test") else "val")
-    if beam is not None:
-        task.beam = beam
-    if length_penalty is not None:
-        task.length_penalty = length_penalty
+    for name, value in search.items():
+        if value is not None:
+            if not hasattr(task, name):
+                raise UserError(f"--{name}: {type(task).__name__}, the task of {run}, does not search")
+            setattr(task, name, value)
     batches = data.evaluation_batches(split)
-    text: dict[int, tuple[str, str]] = {}
+    texts: dict[str, dict[int, dict[str, str]]] = {}
     for batch, outputs in tqdm(
         task.score(batches), total=len(batches), desc=f"scoring {split}", leave=False, disable=not sys.stderr.isatty()
     ):
-        if "text" in outputs:
-            pairs = zip(outputs["text"]["hypotheses"], outputs["text"]["references"], strict=True)
-            text.update(zip(batch.index_B.tolist(), pairs, strict=True))
+        for name, arguments in outputs.items():
+            if all(isinstance(value, list) for value in arguments.values()):
+                lines = (dict(zip(arguments, row, strict=True)) for row in zip(*arguments.values(), strict=True))
+                texts.setdefault(name, {}).update(zip(batch.index_B.tolist(), lines, strict=True))
     scores = {name: float(value) for name, value in task.compute_metrics().items()}
     signatures = task.signatures()
-    files = _write_text(run, split, [text[number] for number in sorted(text)])
+    files = [file for name, lines in texts.items() for file in _write_text(run, name, split, lines)]
+    decoding = {name: getattr(task, name) for name in SEARCH if hasattr(task, name)} if "text" in texts else {}
     report = {
         "split": split,
         "data": data.describe(split),
         "scores": {name: {"value": value, "signature": signatures[name]} for name, value in scores.items()},
-        "decoding": {"beam": task.beam, "length_penalty": task.length_penalty} if text else {},
+        "decoding": decoding,
         "checkpoint": {
             "file": path.name,
             "step": checkpoint["global_step"],
             "sha256": _sha256(path),
         },
-        "versions": {name: version(name) for name in ("seqlab", "torch", "sacrebleu")},
+        "versions": {
+            **{name: version(name) for name in ("seqlab", "torch", *(["sacrebleu"] if "text" in texts else []))},
+            **{name: supplied for name, supplied in find_suppliers(task, settings.dump()).values() if name},
+        },
     }
     write_text(run.scores, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     rows = {f"{split}/{name}": f"{value:<10.4f} {signatures[name]}" for name, value in scores.items()}
     width = max(map(len, rows))
     print("\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows.items()))
-    decoding = f", beam {task.beam}, length penalty {task.length_penalty:g}" if text else ""
-    print(f"\n{path}, step {checkpoint['global_step']}{decoding}")
+    settings_of_search = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in decoding.items())
+    print(f"\n{path}, step {checkpoint['global_step']}{settings_of_search}")
     print(f"written: {', '.join(map(str, [run.scores, *files]))}")
 
 
-def _write_text(run: Run, split: str, pairs: list[tuple[str, str]]) -> list[Path]:
-    """Writes hypotheses and references, a sentence a line, for the ``sacrebleu`` command and for reading."""
-    if not pairs:
-        return []
-    run.translations.mkdir(exist_ok=True)
-    files = [run.translations / f"{split}.{side}" for side in ("hypotheses", "references")]
-    for file, lines in zip(files, zip(*pairs, strict=True), strict=True):
-        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return files
+def _write_text(run: Run, output: str, split: str, texts: dict[int, dict[str, str]]) -> list[Path]:
+    """Writes an output that is text, such as hypotheses and references: a file for each argument, an example a line."""
+    folder = run.translations if output == "text" else run.path / output
+    folder.mkdir(exist_ok=True)
+    rows = [texts[number] for number in sorted(texts)]
+    files = {argument: folder / f"{split}.{argument}" for argument in rows[0]}
+    for argument, file in files.items():
+        file.write_text("".join(f"{row[argument]}\n" for row in rows), encoding="utf-8")
+    return list(files.values())
 
 
 def _sha256(path: Path) -> str:

@@ -11,6 +11,7 @@ from seqlab import registry
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
 from seqlab.runs import Run, is_first_process, write_text
+from seqlab.specs import parse_cell, read_yaml
 
 if TYPE_CHECKING:
     from seqlab.config import Settings
@@ -51,16 +52,19 @@ def main(argv: list[str]) -> None:
             "which recipe? --recipe NAME|FILE (see: seqlab recipes), or --run DIR --resume to go on with a run"
         )
     recipe = registry.recipe_path(options.recipe) if options.recipe else None
+    run = Run(options.run or Path("runs", recipe.stem if recipe else ""))
+    if options.resume and run.last.is_file():
+        run.check_suppliers(run.last)
     if recipe is not None:
         check_cells(recipe, rest)
-    run = Run(options.run or Path("runs", recipe.stem if recipe else ""))
     if options.help or any(flag.startswith("--print_config") for flag in rest):
         _parse(run.config if options.resume else recipe, [*rest, *(["--help"] if options.help else [])], "-h" in argv)
         return
     if is_first_process():
         run.check_free(resume=options.resume, overwrite=options.overwrite)
     settings = _parse(run.config if options.resume else recipe, rest, False)
-    train(run, settings, resume=options.resume, overwrite=options.overwrite)
+    installed = None if options.resume else registry.names(registry.RECIPES).get(options.recipe)
+    train(run, settings, resume=options.resume, overwrite=options.overwrite, recipe=installed)
 
 
 def check_cells(recipe: Path, argv: list[str]) -> None:
@@ -69,7 +73,7 @@ def check_cells(recipe: Path, argv: list[str]) -> None:
     Raises:
         UserError: A cell is not installed.
     """
-    model = registry.read_yaml(recipe).get("model")
+    model = read_yaml(recipe).get("model")
     named = dict(model) if isinstance(model, dict) else {}
     for flag, following in itertools.zip_longest(argv, argv[1:]):
         key, equals, value = flag.partition("=")
@@ -77,7 +81,7 @@ def check_cells(recipe: Path, argv: list[str]) -> None:
             named[key.removeprefix("--model.")] = value if equals else following
     for key, value in named.items():
         if (key == "cell" or key.endswith("_cell")) and isinstance(value, str) and not value.startswith(("{", "null")):
-            registry.find(registry.CELLS, registry.parse_cell(value)[0])
+            registry.find(registry.CELLS, parse_cell(value)[0])
 
 
 def _parse(recipe: Path | None, argv: list[str], brief: bool) -> "Settings":
@@ -87,10 +91,19 @@ def _parse(recipe: Path | None, argv: list[str], brief: bool) -> "Settings":
     return parse(recipe, argv, prog="seqlab fit", brief=brief)
 
 
-def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> None:
+def train(
+    run: Run, settings: "Settings", *, resume: bool, overwrite: bool, recipe: registry.Offer | None = None
+) -> None:
     """Trains into a run and ends with a summary, the learning curves and a few examples.
 
     Data and model are made first, so that what is wrong with them leaves nothing behind.
+
+    Args:
+        run: The run.
+        settings: Its configuration.
+        resume: Go on from its last checkpoint.
+        overwrite: Replace what is there.
+        recipe: The installed recipe that it came from, for the checkpoints to say so.
     """
     from contextlib import ExitStack
 
@@ -98,8 +111,9 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
     from lightning.pytorch import seed_everything
 
     from seqlab.runs import rebuild, restore
+    from seqlab.suppliers import find_suppliers
     from seqlab.training.allocator import keep_freed_memory
-    from seqlab.training.checkpoints import load_checkpoint
+    from seqlab.training.checkpoints import Record, load_checkpoint
     from seqlab.training.summary import describe_model, write_summary
 
     keep_freed_memory()
@@ -116,6 +130,11 @@ def train(run: Run, settings: "Settings", *, resume: bool, overwrite: bool) -> N
     _check_monitor(settings, task)
     try:
         trainer, throughput = make_trainer(run, settings)
+        suppliers = find_suppliers(task, settings.dump(), recipe)
+        if checkpoint is not None:  # a resume need not name the recipe that its run began with
+            before = checkpoint["seqlab"].get("suppliers", {})
+            suppliers |= {what: before[what] for what in before if what.startswith("recipe ")}
+        trainer.callbacks.insert(0, Record(settings.dump(), suppliers))
         task.schedule.configure(task.make_optimizer(task.parameters()), trainer.max_steps)  # raises what it would later
         with ExitStack() as stack:
             if is_first_process():
@@ -179,7 +198,7 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
     """The trainer with everything a run adds to it, and what measures its speed."""
     from lightning.pytorch.loggers import TensorBoardLogger
 
-    from seqlab.training.checkpoints import AtomicCheckpointIO, Record, StopAtNaN, checkpoint_callbacks
+    from seqlab.training.checkpoints import AtomicCheckpointIO, StopAtNaN, checkpoint_callbacks
     from seqlab.training.logs import MetricsLog, Throughput
     from seqlab.training.progress import Progress
     from seqlab.training.seeding import SeedSteps
@@ -190,7 +209,6 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
         SeedSteps(config.seed),
         throughput,
         StopAtNaN(run.checkpoints),
-        Record(settings.dump()),
         metrics,
         Progress(throughput, metrics, config.checkpoint.monitor, config.checkpoint.mode),
         *checkpoint_callbacks(

@@ -1,35 +1,54 @@
-"""Which pairs make up which batch.
+"""Which examples make up which batch: pairs of sentences, or texts and labels, or whatever has a length.
 
 The plan of an epoch is a pure function of (seed, epoch, world size), so every rank computes the same one, and an epoch
 that was cut can be taken up by counting. Each rank takes every world-th batch.
 
-Shape suffixes: N = pairs, B = pairs of a batch.
+Shape suffixes: N = examples, B = examples of a batch.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from seqlab.data.pairs import Batch, EncodedPairs
 from seqlab.errors import UserError
 
 POOL = 8192
-"""Pairs that are shuffled apart before they are sorted by length: wide enough to pad little, narrow enough to mix."""
+"""Examples shuffled apart before they are sorted by length: wide enough to pad little, narrow enough to mix."""
+
+
+class Examples(Protocol):
+    """The examples of a split as numbers, such as :class:`seqlab.data.pairs.EncodedPairs`."""
+
+    @property
+    def source_lengths_N(self) -> np.ndarray:
+        """Number of input steps of each example."""
+
+    @property
+    def target_lengths_N(self) -> np.ndarray:
+        """Number of elements that the loss of each example is a sum over: its target tokens, or 1 for a label."""
+
+    @property
+    def batch(self) -> Callable[..., Any]:
+        """``batch(index_B, step_tokens)`` makes the batch of the given examples.
+
+        It is a ``NamedTuple`` with what the task needs and with ``index_B``, the numbers of its examples, as a tensor;
+        ``tokens``, the sum of their ``target_lengths_N``; and ``step_tokens`` as given.
+        """
 
 
 class Plan(NamedTuple):
     """The batches of one rank in one epoch."""
 
     batches: list[np.ndarray]
-    """Indices ``[B]`` of the pairs of each batch."""
+    """Indices ``[B]`` of the examples of each batch."""
     step_tokens: list[int]
     """For each batch, the target tokens of its whole optimizer step: all ranks, all accumulated batches."""
 
 
 def plan_training(
-    pairs: EncodedPairs,
+    examples: Examples,
     batch_tokens: int,
     *,
     seed: int,
@@ -38,15 +57,15 @@ def plan_training(
     world_size: int = 1,
     accumulate: int = 1,
 ) -> Plan:
-    """Plans one epoch of training: every pair once, in an order of the epoch's own.
+    """Plans one epoch of training: every example once, in an order of the epoch's own.
 
-    Pairs are shuffled, sorted by length within pools, cut into batches, and the batches are shuffled. The largest
-    batches are split until every rank has the same number, so that no pair is dropped and no rank waits for another
+    Examples are shuffled, sorted by length within pools, cut into batches, and the batches are shuffled. The largest
+    batches are split until every rank has the same number, so that no example is dropped and no rank waits for another
     forever.
 
     Args:
-        pairs: The corpus.
-        batch_tokens: The most tokens of a batch: pairs x longest side, padding included.
+        examples: The examples of the training split.
+        batch_tokens: The most tokens of a batch: examples x longest side, padding included.
         seed: Seed of the run.
         epoch: Number of the epoch.
         rank: Number of this device.
@@ -54,41 +73,44 @@ def plan_training(
         accumulate: Batches of one device that make one optimizer step.
 
     Raises:
-        UserError: There are fewer pairs than devices.
+        UserError: There are fewer examples than devices.
     """
-    if len(pairs) < world_size:
-        raise UserError(f"{len(pairs)} training pairs cannot be shared among {world_size} devices")
+    target_lengths_N = examples.target_lengths_N
+    count = len(target_lengths_N)
+    if count < world_size:
+        raise UserError(f"{count} training examples cannot be shared among {world_size} devices")
     random = np.random.default_rng([seed, epoch])
-    order_N = random.permutation(len(pairs))
-    pools = np.split(order_N, range(POOL, len(pairs), POOL))
-    batches = _cut(pairs, np.concatenate([_by_length(pairs, pool) for pool in pools]), batch_tokens)
+    order_N = random.permutation(count)
+    pools = np.split(order_N, range(POOL, count, POOL))
+    batches = _cut(examples, np.concatenate([_by_length(examples, pool) for pool in pools]), batch_tokens)
     while len(batches) % world_size and _split_largest(batches):
         pass
-    for batch in [batches.pop() for _ in range(len(batches) % world_size)]:  # only single pairs are left to share
+    for batch in [batches.pop() for _ in range(len(batches) % world_size)]:  # only single examples are left
         batches[0] = np.concatenate([batches[0], batch])
     batches = [batches[number] for number in random.permutation(len(batches))]
-    tokens = np.array([pairs.target_lengths_N[batch].sum() for batch in batches])
+    tokens = np.array([target_lengths_N[batch].sum() for batch in batches])
     window = world_size * accumulate
     step_tokens = np.repeat(np.add.reduceat(tokens, range(0, len(tokens), window)), window)[: len(tokens)]
     return Plan(batches[rank::world_size], step_tokens[rank::world_size].tolist())
 
 
-def plan_evaluation(pairs: EncodedPairs, batch_tokens: int, *, rank: int = 0, world_size: int = 1) -> Plan:
-    """Plans an evaluation: every pair once over all ranks, sorted by length; ranks may differ by one batch."""
-    batches = _cut(pairs, _by_length(pairs, np.arange(len(pairs))), batch_tokens)
+def plan_evaluation(examples: Examples, batch_tokens: int, *, rank: int = 0, world_size: int = 1) -> Plan:
+    """Plans an evaluation: every example once over all ranks, sorted by length; ranks may differ by one batch."""
+    target_lengths_N = examples.target_lengths_N
+    batches = _cut(examples, _by_length(examples, np.arange(len(target_lengths_N))), batch_tokens)
     while len(batches) < world_size and _split_largest(batches):  # a rank without any batch is an error to Lightning
         pass
     batches = batches[rank::world_size]
-    return Plan(batches, [int(pairs.target_lengths_N[batch].sum()) for batch in batches])
+    return Plan(batches, [int(target_lengths_N[batch].sum()) for batch in batches])
 
 
-def _by_length(pairs: EncodedPairs, index_N: np.ndarray) -> np.ndarray:
-    """Sorts pairs by target length, then source length; equal ones keep their order."""
-    return index_N[np.lexsort((pairs.source_lengths_N[index_N], pairs.target_lengths_N[index_N]))]
+def _by_length(examples: Examples, index_N: np.ndarray) -> np.ndarray:
+    """Sorts examples by target length, then source length; equal ones keep their order."""
+    return index_N[np.lexsort((examples.source_lengths_N[index_N], examples.target_lengths_N[index_N]))]
 
 
 def _split_largest(batches: list[np.ndarray]) -> bool:
-    """Replaces the batch of most pairs by its two halves; False if every batch is a single pair."""
+    """Replaces the batch of most examples by its two halves; False if every batch is a single example."""
     largest = max(range(len(batches)), key=lambda number: len(batches[number]))
     if len(batches[largest]) < 2:
         return False
@@ -96,9 +118,10 @@ def _split_largest(batches: list[np.ndarray]) -> bool:
     return True
 
 
-def _cut(pairs: EncodedPairs, order_N: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
-    """Cuts an order of pairs into batches; both sides of a pair count."""
-    return cut_batches(order_N, np.maximum(pairs.source_lengths_N, pairs.target_lengths_N)[order_N], batch_tokens)
+def _cut(examples: Examples, order_N: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
+    """Cuts an order of examples into batches; both sides of an example count."""
+    lengths_N = np.maximum(examples.source_lengths_N, examples.target_lengths_N)
+    return cut_batches(order_N, lengths_N[order_N], batch_tokens)
 
 
 def cut_batches(order_N: np.ndarray, lengths_N: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
@@ -122,24 +145,24 @@ class PlannedBatches(Dataset):
     """The batches of a plan, each built when it is asked for.
 
     Args:
-        pairs: The corpus.
-        plan: Its plan.
-        references: Put the raw text of the target side into the batches.
+        examples: The examples.
+        plan: Their plan.
+        options: Passed on to the examples' ``batch``.
     """
 
-    def __init__(self, pairs: EncodedPairs, plan: Plan, *, references: bool = False):
-        self.pairs, self.plan, self.references = pairs, plan, references
+    def __init__(self, examples: Examples, plan: Plan, **options: Any):
+        self.examples, self.plan, self.options = examples, plan, options
 
     def __len__(self) -> int:
         return len(self.plan.batches)
 
-    def __getitem__(self, number: int) -> Batch:
-        return self.pairs.batch(self.plan.batches[number], self.plan.step_tokens[number], references=self.references)
+    def __getitem__(self, number: int) -> Any:
+        return self.examples.batch(self.plan.batches[number], self.plan.step_tokens[number], **self.options)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         return self.load()
 
-    def load(self, start: int = 0, workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:
+    def load(self, start: int = 0, workers: int = 0, pin_memory: bool = False) -> Iterator[Any]:
         """Yields the batches from number ``start`` on, in order."""
         numbers = range(start, len(self))
         yield from DataLoader(self, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pin_memory)

@@ -1,9 +1,9 @@
 """What the trainer iterates over, and where it stands."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from seqlab.data.batches import PlannedBatches
-from seqlab.data.pairs import Batch
 
 
 class TrainingBatches:
@@ -31,7 +31,7 @@ class TrainingBatches:
     def __len__(self) -> int:
         return len(self._batches())
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         epoch, taken = self._resume
         self._taken = taken if epoch == self._epoch else 0
         for batch in self._batches().load(self._taken, self._workers, self._pin_memory):

@@ -92,6 +92,8 @@ def why_not(engine: str, cell: RecurrentCell, *, last_of_lengths: bool = False, 
             return "torch's kernel does not return the memory in mid-sequence"
     if engine == "sequence" and type(cell).sequence is RecurrentCell.sequence:
         return "it has no parallel form"
+    if engine == "factored" and cell.recurrent_gates == ():
+        return "it has no recurrent product"
     if engine == "factored" and not is_elementwise(cell):
         return "its update is not pointwise"
     if between and engine not in ("plain", "deferred"):

@@ -99,7 +99,7 @@ class _Factored(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *douts_TBH: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *dstates_TBH: Tensor) -> tuple[Any, ...]:
         loop: _Loop = ctx.loop
         (gx_TBG, gh_TBG, weight), rest = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
         states, initial, parameters = rest[: loop.parts], rest[loop.parts : 2 * loop.parts], rest[2 * loop.parts :]
@@ -114,7 +114,7 @@ class _Factored(torch.autograd.Function):
             jacobians = [_derivatives(part, inputs[1 : 2 + loop.parts]) for part in new]
             totals: list[list[Tensor]] = [[] for _ in states]
             for t in reversed(range(len(new[0]))):
-                ds = [part + dout[first + t] for part, dout in zip(ds, douts_TBH, strict=True)]
+                ds = [part + own[first + t] for part, own in zip(ds, dstates_TBH, strict=True)]
                 for total, part in zip(totals, ds, strict=True):
                     total.insert(0, part)
                 dgh_BG = dgh_TBG[first + t]

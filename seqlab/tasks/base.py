@@ -1,8 +1,8 @@
 """What all tasks share: the training step, validation by metrics, optimizer and schedule."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from seqlab import registry
+from seqlab.errors import UserError
 from seqlab.metrics import Metric
+from seqlab.recurrence.stack import RecurrentStack
 from seqlab.training.schedules import Constant, Schedule
 
 OptimizerCallable = Callable[[Iterable], Optimizer]
@@ -20,8 +23,8 @@ Outputs = dict[str, dict[str, Any]]
 MANY = 1 << 62
 
 
-class Task(LightningModule):
-    """The base of every task. A subclass writes :meth:`loss` and :meth:`outputs`.
+class Task(LightningModule, ABC):
+    """The base of every task. A subclass writes :meth:`loss` and :meth:`outputs`, and may write :meth:`examples`.
 
     A batch has two counts: ``tokens``, over which its summed loss is taken, and ``step_tokens``, the same for its whole
     optimizer step. Dividing by the second makes accumulated batches and several devices add up to exactly the mean over
@@ -34,6 +37,9 @@ class Task(LightningModule):
         optimizer: Called with the parameters.
         schedule: The learning rate over time; constant if None.
     """
+
+    unit: ClassVar[str] = "target tokens"
+    """What a batch's ``tokens`` counts, as speed is told in."""
 
     def __init__(self, *, metrics: dict[str, Metric], optimizer: OptimizerCallable, schedule: Schedule | None = None):
         super().__init__()
@@ -76,7 +82,12 @@ class Task(LightningModule):
         """Adds a batch to every metric; returns the outputs they were given."""
         metrics = self._metrics()
         outputs = self.outputs(batch, {metric.needs for _, metric in metrics}, fitting=fitting)
-        for _, metric in metrics:
+        for name, metric in metrics:
+            if metric.needs not in outputs:
+                raise UserError(
+                    f"model.metrics.{name}: {type(metric).__name__} scores an output {metric.needs!r}, which "
+                    f"{type(self).__name__} does not give (it gives: {', '.join(outputs) or 'none of those asked for'})"
+                )
             metric.update(**outputs[metric.needs])
         return outputs
 
@@ -91,6 +102,20 @@ class Task(LightningModule):
     def signatures(self) -> dict[str, str]:
         """How each score is computed."""
         return {name: metric.signature() for name, metric in self._metrics()}
+
+    def examples(self, data: Any) -> Iterable[str]:
+        """Lines that a fit ends with, to show what the model makes of data it was not trained on; none by default."""
+        return ()
+
+    def engines(self) -> dict[str, list[str]]:
+        """The engine that runs each cell of every stack of layers over a sequence, by the fixed table."""
+        return {name: stack.engines() for name, stack in self._stacks().items()}
+
+    def cell_origins(self) -> dict[str, str]:
+        """The cell of every stack of layers, and the distribution that supplies it, as ``gru of seqlab 0.1.0``."""
+        cells = {name: type(stack.cells[0]) for name, stack in self._stacks().items()}
+        offers = {name: registry.offer_of(cell) for name, cell in cells.items()}
+        return {name: registry.credit(offer) if offer else cells[name].__qualname__ for name, offer in offers.items()}
 
     @torch.no_grad()
     def score(self, batches: Iterable[Any]) -> Iterator[tuple[Any, Outputs]]:
@@ -110,3 +135,11 @@ class Task(LightningModule):
 
     def _metrics(self) -> list[tuple[str, Metric]]:
         return list(self.metrics.items())  # type: ignore[arg-type]
+
+    def _stacks(self) -> dict[str, RecurrentStack]:
+        """The stacks of layers by the attribute that holds them: an encoder's is called by the encoder."""
+        return {
+            name.removesuffix(".layers"): module
+            for name, module in self.named_modules()
+            if isinstance(module, RecurrentStack)
+        }

@@ -1,33 +1,105 @@
 """From the name of a cell in a recipe to the cell."""
 
 import inspect
+from argparse import ArgumentError
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from jsonargparse import ArgumentParser
 
 from seqlab import registry
+from seqlab.cell_names import cell_class
 from seqlab.cells.base import RecurrentCell
+from seqlab.cells.contract import check_contract
 from seqlab.errors import UserError
+from seqlab.specs import parse_cell
 
 
 def cell_factory(spec: str | Mapping[str, Any]) -> Callable[[int, int], RecurrentCell]:
     """A function that makes cells from their input and hidden size.
 
     Args:
-        spec: Name and options; see :func:`seqlab.registry.parse_cell`.
+        spec: Name and options; see :func:`seqlab.specs.parse_cell`.
 
     Raises:
-        UserError: Nobody offers the cell, it is no cell, or it has no such option.
+        UserError: Nobody offers the cell, it is no cell, it has no such option, or an option is of a wrong type. The
+            function raises it where the cell refuses its sizes or options, or breaks the contract.
     """
-    name, options = registry.parse_cell(spec)
-    cell = registry.load(registry.CELLS, name)
-    who = f"cell {name!r} of {registry.origin(registry.find(registry.CELLS, name))}"
-    if not (isinstance(cell, type) and issubclass(cell, RecurrentCell)):
-        raise UserError(f"{who} is no RecurrentCell but {cell!r}")
-    known = list(inspect.signature(cell).parameters)[2:]
-    for option in options:
-        if option not in known:
+    name, options = parse_cell(spec)
+    cell = cell_class(name)
+    who = registry.credit(registry.find(registry.CELLS, name), "cell")
+    options = _checked(cell, options, who)
+
+    def make(input_size: int, hidden_size: int) -> RecurrentCell:
+        try:
+            made = cell(input_size, hidden_size, **options)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"{who}: {' '.join(str(error).split())}") from error
+        check_contract(made, who)
+        return made
+
+    return make
+
+
+def _checked(cell: type[RecurrentCell], options: dict[str, Any], who: str) -> dict[str, Any]:
+    """The options, each as the annotation of its parameter has it.
+
+    Raises:
+        UserError: The cell has no such option, or it is of another type.
+    """
+    parameters = inspect.signature(cell).parameters
+    positional = [
+        name for name, each in parameters.items() if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+    ]
+    variadic = [name for name, each in parameters.items() if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    known = [name for name in parameters if name not in (*positional[:2], *variadic)]  # the sizes are no options
+    passes_on = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    try:
+        hints = get_type_hints(inspect.getattr_static(cell, "__init__"))
+    except Exception:  # an annotation that only a type checker can resolve
+        hints = {}
+    checked = {}
+    for option, value in options.items():
+        if option not in known and not passes_on:
             raise UserError(
                 f"{who} has no option {option!r}{registry.nearest(option, known)} "
                 f"(options: {', '.join(known) or 'none'})"
             )
-    return lambda input_size, hidden_size: cell(input_size, hidden_size, **options)
+        if option in known and option in hints:
+            try:
+                value = _parsed(value, hints[option], parameters[option].default)
+            except (ArgumentError, ValueError, TypeError) as error:
+                expected = _spelled(hints[option])
+                raise UserError(f"{who}: option {option}: expected {expected}, not {value!r}") from error
+        checked[option] = value
+    return checked
+
+
+def _parsed(value: Any, annotation: Any, default: Any) -> Any:
+    """A value as its annotation has it: a list as a tuple, a whole number as a float.
+
+    Raises:
+        ArgumentError, ValueError, TypeError: It is of another type.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    try:
+        parser.add_argument("--option", type=annotation)
+    except ValueError:  # a type that only its own class understands
+        return value
+    if value is None:  # which the parser would take for an option that is not given
+        if default is None or annotation in (Any, object) or NoneType in (annotation, *get_args(annotation)):
+            return None
+        raise ValueError("None is not among its types")
+    return parser.instantiate(parser.parse_object({"option": value})).option
+
+
+def _spelled(annotation: Any) -> str:
+    """An annotation as one would write it, a ``Literal`` as its choices."""
+    if annotation is NoneType:
+        return "None"
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(repr, get_args(annotation)))
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(map(_spelled, get_args(annotation)))
+    return inspect.formatannotation(annotation)

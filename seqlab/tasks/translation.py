@@ -20,6 +20,7 @@ from seqlab.errors import UserError
 from seqlab.metrics import Metric
 from seqlab.models.encoder_decoder import EncoderDecoder
 from seqlab.models.loss import real_tokens, smoothed_cross_entropy, token_scores
+from seqlab.specs import parse_cell
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.cells import cell_factory
 from seqlab.training.schedules import Schedule
@@ -46,9 +47,14 @@ class Translation(Task):
         residual: Add a layer's input to its output, from the second layer on.
         attention: dot, general, mlp or none.
         tying: Which embeddings are one matrix: none, two-way (target and output) or three-way (source as well).
+        normalization: What is done to a layer's output before the next layer: none or layer.
         dropout: Probability of dropping elements of embeddings, of outputs between layers, and of features.
+        locked_dropout: Drop the same elements at all steps of a sentence.
+        weight_drop: Probability of dropping a weight of a recurrent map.
+        zoneout: Probability that a unit of a recurrent state keeps its old value.
         label_smoothing: Share of the target distribution that is spread over the vocabulary, in training only.
-        engine: Forces an engine for the recurrence: plain, deferred or native; null leaves it to the table.
+        engine: Forces an engine for the recurrence: plain, deferred, factored, sequence or native; null leaves it to
+            the table.
         beam: Width of the beam for translate and evaluate; 1 is greedy.
         length_penalty: Exponent of the length that a hypothesis' log-probability is divided by.
         validation_beam: Width of the beam in validation.
@@ -76,7 +82,11 @@ class Translation(Task):
         residual: bool = False,
         attention: str = "general",
         tying: str = "three-way",
+        normalization: str = "none",
         dropout: float = 0.2,
+        locked_dropout: bool = False,
+        weight_drop: float = 0.0,
+        zoneout: float = 0.0,
         label_smoothing: float = 0.1,
         engine: str | None = None,
         beam: int = 5,
@@ -110,7 +120,11 @@ class Translation(Task):
             residual=residual,
             attention=attention,
             tying=tying,
+            normalization=normalization,
             dropout=dropout,
+            locked_dropout=locked_dropout,
+            weight_drop=weight_drop,
+            zoneout=zoneout,
             engine=engine,
         )
 
@@ -189,11 +203,8 @@ class Translation(Task):
 
     def cell_origins(self) -> dict[str, str]:
         """The cell of each side, and the distribution that supplies it."""
-        origins = {}
-        for side, spec in self.cell_specs.items():
-            name, _ = registry.parse_cell(spec)
-            origins[side] = f"{name} of {registry.origin(registry.find(registry.CELLS, name))}"
-        return origins
+        names = {side: parse_cell(spec)[0] for side, spec in self.cell_specs.items()}
+        return {side: registry.credit(registry.find(registry.CELLS, name)) for side, name in names.items()}
 
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features and targets of the batch's real tokens."""

@@ -32,8 +32,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             temporary.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU; only tensors, numbers and text are accepted.
+
+    Args:
+        path: The file.
+        mmap: Leave the tensors on the disk until they are used, for who asks only what it says of itself.
 
     Raises:
         UserError: It is missing, damaged, or not one of seqlab's.
@@ -41,7 +45,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"no checkpoint {path}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # whatever torch says of a damaged or hostile file
         raise UserError(
             f"{path} is no readable checkpoint: {(str(error).splitlines() or ['it is empty'])[0]}"
@@ -52,14 +56,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class Record(Callback):
-    """Puts the run's configuration and versions into every checkpoint.
+    """Puts the run's configuration, versions and suppliers into every checkpoint.
 
     Args:
         config: The configuration as YAML text.
+        suppliers: What plugins supplied, by :func:`~seqlab.suppliers.find_suppliers`.
     """
 
-    def __init__(self, config: str):
-        self.config = config
+    def __init__(self, config: str, suppliers: dict[str, list[str]]):
+        self.config, self.suppliers = config, suppliers
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         task: Any = pl_module  # only some tasks have cells
@@ -68,6 +73,7 @@ class Record(Callback):
             "torch": str(torch.__version__),
             "config": self.config,
             "cells": task.cell_origins() if hasattr(task, "cell_origins") else {},
+            "suppliers": self.suppliers,
         }
 
 

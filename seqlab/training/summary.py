@@ -14,8 +14,7 @@ log = logging.getLogger("seqlab")
 
 def describe_model(task: Any) -> str:
     """One line on a task: its class, its cells, its number of parameters."""
-    cells = task.cell_origins() if hasattr(task, "cell_origins") else {}
-    sides = "".join(f", {side} {origin}" for side, origin in cells.items())
+    sides = "".join(f", {side} {origin}" for side, origin in task.cell_origins().items())
     return f"model: {type(task).__name__}, {count_parameters(task):,} parameters{sides}"
 
 
@@ -49,11 +48,11 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         "training_seconds": round(throughput.seconds, 1),
         "tokens_per_second": round(throughput.mean, 1),
         "parameters": count_parameters(task),
-        "engines": task.engines() if hasattr(task, "engines") else {},
+        "engines": task.engines(),
     }
     run.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     draw_curves(run.metrics, run.curves, f"{run.path.name}: {describe_model(task).removeprefix('model: ')}")
-    for line in task.examples(data) if hasattr(task, "examples") else ():
+    for line in task.examples(data):
         log.info("%s", line)
     step = best["step"] if best else trainer.global_step
     minutes, seconds = divmod(round(throughput.seconds), 60)
@@ -61,7 +60,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         "best checkpoint": f"{run.checkpoint()}, step {step} of {trainer.global_step}",
         **{name: f"{value:.2f}" for name, value in scores.items()},
         "ended by": ended,
-        "training": f"{minutes} min {seconds} s, {throughput.mean:,.0f} target tokens/s",
+        "training": f"{minutes} min {seconds} s, {throughput.mean:,.0f} {task.unit}/s",
         "learning curves": str(run.curves),
         "logs": f"{run.metrics} (tensorboard --logdir {run.logs})",
     }

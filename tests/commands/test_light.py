@@ -38,6 +38,7 @@ def light(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
         (["fit", "-h"], "--recipe"),
         (["evaluate", "-h"], "--split"),
         (["translate", "-h"], "--beam"),
+        (["bench", "-h"], "--rounds"),
     ],
 )
 def test_answers_at_once(argv: list[str], expected: str) -> None:
@@ -63,6 +64,8 @@ def test_answers_at_once(argv: list[str], expected: str) -> None:
         (["translate", "nowhere"], "nowhere is not a run"),
         (["translate"], "RUN"),
         (["cells", "--unknown"], "--unknown"),
+        (["bench", "lstm", "grru"], "no cell named 'grru'; did you mean 'gru'?"),
+        (["bench", "--sizes", "64x512"], "size '64x512' is not ROWSxHIDDENxSTEPS"),
     ],
 )
 def test_wrong_names_take_one_line(argv: list[str], expected: str, tmp_path: Path) -> None:

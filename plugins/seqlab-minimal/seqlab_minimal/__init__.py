@@ -1,0 +1,1 @@
+"""Recurrent cells with little in them: minGRU, minLSTM and the two-gate cell."""

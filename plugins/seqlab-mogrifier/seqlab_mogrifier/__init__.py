@@ -1,0 +1,1 @@
+"""The Mogrifier LSTM, whose input and state modulate each other before every step."""

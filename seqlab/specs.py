@@ -1,0 +1,78 @@
+"""What recipes and flags are written in: YAML files, and a cell's name with its options."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seqlab.errors import UserError
+
+
+def parse_cell(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Splits a cell's specification into its name and options.
+
+    Args:
+        spec: ``gru``, ``rrnn:feedback=updated,activation=relu`` or ``{"name": "rrnn", "feedback": "updated"}``.
+
+    Raises:
+        UserError: The specification has no name, or an option without a value.
+    """
+    if not isinstance(spec, str):
+        options = dict(spec)
+        if not isinstance(options.get("name"), str):
+            raise UserError(f"cell {dict(spec)} has no name; write {{name: lstm, option: value}}")
+        return options.pop("name"), options
+    name, _, text = spec.partition(":")
+    if not name.strip():
+        raise UserError(f"cell {spec!r} has no name; write NAME or NAME:OPTION=VALUE")
+    options = {}
+    for item in filter(None, re.split(r",(?![^\[{]*[\]}])", text)):  # a comma within brackets belongs to a value
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"cell {spec!r}: {item!r} is not OPTION=VALUE")
+        options[key.strip()] = _value(value, spec)
+    return name.strip(), options
+
+
+def _value(text: str, spec: str) -> Any:
+    """An option's value: a number however it is written, else what YAML makes of it."""
+    for number in (int, float):
+        with suppress(ValueError):
+            return number(text)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"cell {spec!r}: {text!r} is no value") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file.
+
+    Raises:
+        UserError: It cannot be read, is not YAML, or holds no settings.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings")
+    return values
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The values of a recipe, checked for what every recipe has.
+
+    Raises:
+        UserError: It is not YAML, not a mapping, or names no task or data module.
+    """
+    values = read_yaml(path)
+    for key in ("task", "data_module"):
+        if not isinstance(values.get(key), str):
+            raise UserError(f"{path} is not a recipe: it names no class as {key!r}")
+    return values
