@@ -200,7 +200,7 @@ def test_another_cell(here: Callable, settings: list[str], tmp_path: Path) -> No
 
 
 WRONG = [
-    (["--model.siz", "3"], "no setting named model.siz; did you mean 'model.size'?"),
+    (["--model.sizes", "3"], "no setting named model.sizes; did you mean 'model.size'?"),
     (["--model.cell", "grru"], "no cell named 'grru'; did you mean 'gru'?"),
     (["--data.batch_tokens", "0"], "data.batch_tokens (0) must be positive"),
     (["--data.train", "missing.tsv"], "cannot read missing.tsv"),

@@ -60,7 +60,7 @@ class RecurrentCell(nn.Module):
     """
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
-    """Names of the gates; ``input`` and ``recurrent`` produce one block of H for each."""
+    """Names of the gates; ``input`` and ``recurrent`` produce one block of H for each. ``()`` for neither of the two."""
     recurrent_gates: tuple[str, ...] | None = None
     """Gates that ``recurrent`` produces, where these are not all: ``()`` for a cell without a recurrent product."""
     states: ClassVar[tuple[str, ...]] = ("h",)
@@ -78,7 +78,8 @@ class RecurrentCell(nn.Module):
             )
         self.check_choice("init", init, initialise.SCHEMES)
         self.input_size, self.hidden_size, self.init = input_size, hidden_size, init
-        self.input = self.make_linear(input_size, self.gates, bias=bias)
+        if self.gates:
+            self.input = self.make_linear(input_size, self.gates, bias=bias)
         gates = self.gates if self.recurrent_gates is None else self.recurrent_gates
         if gates:
             self.recurrent = self.make_linear(self.state_sizes[0], gates, recurrent=True, bias=bias)
@@ -134,7 +135,7 @@ class RecurrentCell(nn.Module):
 
     def project(self, x: Tensor) -> Tensor:
         """The part of the gates that depends on the input alone: ``[..., I] -> [..., G]``."""
-        return self.input(x)
+        return self.input(x) if self.gates else x
 
     def update(self, gx: Tensor, gh: Tensor, state: State) -> State:
         """One step of the recurrence.

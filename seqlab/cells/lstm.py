@@ -66,7 +66,8 @@ class LSTM(RecurrentCell):
         self.check_choice("peephole", peephole, PEEPHOLES)
         self.check_choice("candidate", candidate, ("tanh", "sigmoid"))
         self.candidate = ACTIVATIONS[candidate]
-        if peephole != "none" or candidate != "tanh" or layer_norm:
+        # Torch's kernels take an h as wide as c for one that is not projected, and cuDNN's takes no wider one.
+        if peephole != "none" or candidate != "tanh" or layer_norm or (projection or 0) >= hidden_size:
             self.native_kernel = None
         self.diagonal: nn.Parameter | None = None
         self.peephole: nn.Linear | None = None

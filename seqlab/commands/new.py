@@ -99,14 +99,11 @@ def write_project(kind: str, name: str, into: Path) -> None:
             draft.rename(project)
     except OSError as error:
         raise UserError(f"cannot write {project}: {error.strerror}") from error
-    place = (
-        str(project) if os.sep in str(project) else os.path.join(os.curdir, project)
-    )  # pip takes a bare name for one
-    commands = [
-        Template(command).substitute(values, install=shlex.quote(f"{place}[test]")) for command in about.commands
-    ]
+    # Where there is no slash, pip takes the name of a folder for that of a package on PyPI.
+    place = str(project) if os.sep in str(project) else os.path.join(os.curdir, project)
+    more = {"install": shlex.quote(f"{place}[test]")}
     print(f"written: {', '.join(str(project / path) for path in paths)}")
-    print("next:", *commands, sep="\n  ")
+    print("next:", *(Template(command).substitute(values, **more) for command in about.commands), sep="\n  ")
 
 
 def name_values(kind: str, name: str) -> dict[str, str]:

@@ -45,7 +45,8 @@ class Between:
         if self.keep is None:
             return new
         return tuple(
-            part + (keep[t] if isinstance(keep, Tensor) else keep) * (last - part)
+            # Not part + d * (last - part) for both: rounded, that is not what was kept.
+            torch.where(keep[t], last, part) if isinstance(keep, Tensor) else part + keep * (last - part)
             for keep, last, part in zip(self.keep, old, new, strict=True)
         )
 
@@ -79,8 +80,7 @@ def make_between(
         UserError: A probability is not in [0, 1), a state part has another name, or the shape of resets is wrong.
     """
     by_part = check_zoneout(cell, zoneout)
-    if resets is not None and resets.shape != x_TBI.shape[:2]:
-        raise UserError(f"resets must have shape {list(x_TBI.shape[:2])} as time and rows, not {list(resets.shape)}")
+    check_resets(resets, x_TBI)
     if resets is None and not any(by_part.values()):
         return None
     steps, rows = x_TBI.shape[:2]
@@ -88,7 +88,7 @@ def make_between(
     for part, size in zip(cell.states, cell.state_sizes, strict=True):
         probability = by_part.get(part, 0.0)
         if cell.training and probability:
-            keep.append(x_TBI.new_empty(steps, rows, size).bernoulli_(probability))
+            keep.append(x_TBI.new_empty(steps, rows, size).bernoulli_(probability).bool())
         else:
             keep.append(probability)
     return Between(
@@ -96,6 +96,16 @@ def make_between(
         () if resets is None else cell.initial_state(rows, x_TBI),
         tuple(keep) if any(by_part.values()) else None,
     )
+
+
+def check_resets(resets: Tensor | None, x_TBI: Tensor) -> None:
+    """Refuses resets that are not one for each step and row.
+
+    Raises:
+        UserError: They have another shape.
+    """
+    if resets is not None and resets.shape != x_TBI.shape[:2]:
+        raise UserError(f"resets must have shape {list(x_TBI.shape[:2])} as time and rows, not {list(resets.shape)}")
 
 
 def check_zoneout(cell: RecurrentCell, zoneout: float | Mapping[str, float]) -> dict[str, float]:

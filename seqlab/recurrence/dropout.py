@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqlab.errors import UserError
+
 
 class LockedDropout(nn.Dropout):
     """Drops the same elements at all steps of a sequence ``[T, B, H]``.
@@ -21,6 +23,8 @@ def make_dropout(probability: float, *, locked: bool) -> nn.Dropout:
     """Dropout with one mask for all steps, or with a new one for each.
 
     Raises:
-        ValueError: The probability is out of its range.
+        UserError: The probability is not in [0, 1].
     """
+    if not 0 <= probability <= 1:
+        raise UserError(f"dropout must be between 0 and 1, not {probability}")
     return LockedDropout(probability) if locked else nn.Dropout(probability)

@@ -118,12 +118,13 @@ class _Factored(torch.autograd.Function):
                 for total, part in zip(totals, ds, strict=True):
                     total.insert(0, part)
                 dgh_BG = dgh_TBG[first + t]
-                dgh_BG.copy_(_chain(jacobians, 0, t, ds).flatten(1))
+                dgh_BG.copy_(_chain(jacobians, 0, t, ds).expand(-1, dgh_BG.shape[1] // ds[0].shape[1], -1).flatten(1))
                 ds = [_chain(jacobians, 1 + j, t, ds).flatten(1).to(part.dtype) for j, part in enumerate(ds)]
                 ds[0] = ds[0] + dgh_BG @ weight
-            cotangents = [torch.stack(total).to(part.dtype) for total, part in zip(totals, new, strict=True)]
             wanted = (inputs[0], *inputs[2 + loop.parts :])
-            dgx, *dps = torch.autograd.grad(new, wanted, cotangents, materialize_grads=True)
+            traced = [(part, torch.stack(total)) for part, total in zip(new, totals, strict=True) if part.requires_grad]
+            parts, cotangents = zip(*((part, total.to(part.dtype)) for part, total in traced), strict=True)
+            dgx, *dps = torch.autograd.grad(parts, wanted, cotangents, materialize_grads=True)
             dgx_TBG[steps] = dgx
             for dparameter, part in zip(dparameters, dps, strict=True):
                 dparameter += part
@@ -135,6 +136,8 @@ class _Factored(torch.autograd.Function):
 
 def _derivatives(part_TBH: Tensor, inputs: State) -> list[Tensor | None]:
     """The derivative of each unit of a new state part by each input, ``[T, B, blocks, H]``; None where it is 0."""
+    if not part_TBH.requires_grad:  # detached, or a constant
+        return [None] * len(inputs)
     found = torch.autograd.grad(part_TBH, inputs, torch.ones_like(part_TBH), retain_graph=True, allow_unused=True)
     return [None if d is None else d.unflatten(-1, (-1, part_TBH.shape[-1])) for d in found]
 

@@ -13,7 +13,8 @@ from seqlab.errors import UserError
 from seqlab.recurrence.between import check_zoneout
 from seqlab.recurrence.choice import check_engine, choose_engine, like_inputs
 from seqlab.recurrence.dropout import make_dropout
-from seqlab.recurrence.unroll import detach, unroll
+from seqlab.recurrence.unroll import detach, padding, unroll
+from seqlab.recurrence.weight_drop import check_weight_drop
 
 NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {"none": nn.Identity, "layer": nn.LayerNorm}
 StackState = tuple[State, ...]
@@ -59,8 +60,6 @@ class RecurrentStack(nn.Module):
         check_engine(engine)
         if normalization not in NORMALIZATIONS:
             raise UserError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
-        if not 0 <= weight_drop < 1:
-            raise UserError(f"weight_drop must be at least 0 and below 1, not {weight_drop}")
         self.directions, self.residual, self.engine = 2 if bidirectional else 1, residual, engine
         self.weight_drop, self.zoneout = weight_drop, zoneout
         self.dropout = make_dropout(dropout, locked=locked_dropout)
@@ -76,6 +75,7 @@ class RecurrentStack(nn.Module):
         self.output_size = size
         for cell in self._cells():
             check_zoneout(cell, zoneout)
+            check_weight_drop(cell, weight_drop)
 
     @property
     def state_sizes(self) -> list[tuple[int, ...]]:
@@ -109,6 +109,7 @@ class RecurrentStack(nn.Module):
             UserError: The state is not one of this stack, or an engine that was forced cannot run a cell.
         """
         finals: list[State] = []
+        padding_TB1 = None if lengths is None else padding(x_TBI, lengths)[..., None]
         cells = self._cells()
         if state is not None and len(state) != len(cells):
             raise UserError(f"the state is one of {len(state)} cells, but the stack has {len(cells)}")
@@ -134,7 +135,10 @@ class RecurrentStack(nn.Module):
                 if final is not None:
                     finals.append(final)
             output_TBO = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
-            x_TBI = output_TBO + x_TBI if self.residual and first else output_TBO
+            if self.residual and first:
+                # A norm's offset is not 0 where its input is, past the lengths.
+                output_TBO = output_TBO + (x_TBI if padding_TB1 is None else x_TBI.masked_fill(padding_TB1, 0.0))
+            x_TBI = output_TBO
         return x_TBI, tuple(finals) if last else None
 
     def engines(self) -> list[str]:

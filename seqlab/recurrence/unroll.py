@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqlab.cells.base import RecurrentCell, State
 from seqlab.errors import UserError
-from seqlab.recurrence.between import Between, make_between
+from seqlab.recurrence.between import Between, check_resets, make_between
 from seqlab.recurrence.choice import choose_engine
 from seqlab.recurrence.engines import ENGINES, EngineOutput
 from seqlab.recurrence.weight_drop import dropped_weights
@@ -67,6 +67,7 @@ def unroll(
         raise UserError(f"window must be at least 1, not {window}")
     if steps == 0:
         return x_TBI.new_zeros(0, rows, cell.output_size), state if last else None
+    check_resets(resets, x_TBI)
     if reverse:
         x_TBI = reverse_time(x_TBI, lengths)
         resets = None if resets is None else reverse_time(_ends(resets, lengths), lengths)
@@ -76,8 +77,7 @@ def unroll(
     with dropped_weights(cell, weight_drop):
         output_TBO, parts_TBS, final = _in_windows(name, cell, x_TBI, state, between, window)
     if lengths is not None:
-        padding_TB = torch.arange(steps, device=x_TBI.device)[:, None] >= lengths
-        output_TBO = output_TBO.masked_fill(padding_TB[..., None], 0.0)
+        output_TBO = output_TBO.masked_fill(padding(x_TBI, lengths)[..., None], 0.0)
         if last:
             final = _states_at_lengths(parts_TBS, state, lengths)
     if reverse:
@@ -94,6 +94,11 @@ def reverse_time(x_TBX: Tensor, lengths: Tensor | None = None) -> Tensor:
     position_TB = (backwards_T1 + lengths) % steps
     # Not by indexing, whose gradient is many times slower.
     return x_TBX.gather(0, position_TB[(...,) + (None,) * (x_TBX.dim() - 2)].expand_as(x_TBX))
+
+
+def padding(x_TBX: Tensor, lengths: Tensor) -> Tensor:
+    """True ``[T, B]`` past each row's length."""
+    return torch.arange(len(x_TBX), device=x_TBX.device)[:, None] >= lengths
 
 
 def detach(state: State) -> State:
@@ -129,7 +134,7 @@ def _ends(resets_TB: Tensor, lengths: Tensor | None) -> Tensor:
 def _check_state(cell: RecurrentCell, state: State, rows: int) -> None:
     """A state of another cell, size or batch is told so before it is used."""
     expected = [(rows, size) for size in cell.state_sizes]
-    found = [tuple(part.shape) for part in state]
+    found = [tuple(part.shape) if isinstance(part, Tensor) else () for part in state]
     if found != expected:
         names = ", ".join(f"{name} {list(shape)}" for name, shape in zip(cell.states, expected, strict=True))
         raise UserError(

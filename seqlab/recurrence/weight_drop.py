@@ -7,6 +7,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.cells.base import RecurrentCell, RecurrentLinear
+from seqlab.errors import UserError
+
+
+def check_weight_drop(cell: RecurrentCell, probability: float) -> None:
+    """Refuses a probability that leaves no weight, or is none, and a cell in which there is nothing to drop.
+
+    Raises:
+        UserError: The probability is not in [0, 1), or no map of the cell is known to be recurrent.
+    """
+    if not 0 <= probability < 1:
+        raise UserError(f"weight_drop must be at least 0 and below 1, not {probability}")
+    if probability and not any(isinstance(layer, RecurrentLinear) for layer in cell.modules()):
+        raise UserError(
+            f"weight_drop: {type(cell).__name__} has no recurrent map that make_linear(..., recurrent=True) made"
+        )
 
 
 @contextmanager
@@ -18,6 +33,7 @@ def dropped_weights(cell: RecurrentCell, probability: float) -> Iterator[None]:
     DropConnect", ICML 2013). What is kept is scaled by 1/(1 - p). Recurrent maps are those that
     :meth:`RecurrentCell.make_linear` made as such.
     """
+    check_weight_drop(cell, probability)
     whole: list[tuple[nn.Linear, Tensor]] = []
     try:
         for layer in cell.modules() if cell.training and probability else ():

@@ -47,7 +47,7 @@ class Result(NamedTuple):
 
     def row(self) -> tuple[str, str, str, str]:
         """The cells of its line in a table."""
-        measured = "-" if self.measured is None else f"{self.measured:.1e}"
+        measured = "-" if self.measured is None else f"{self.measured:.2e}"
         verdict = "does not apply" if self.skipped else "ok" if self.passed else "FAILED"
         note = self.note.removeprefix("!")
         return self.check, measured, f"{self.limit:.0e}", f"{verdict}: {note}" if note else verdict

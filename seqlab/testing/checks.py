@@ -61,6 +61,14 @@ class _Steps(nn.Module):
         return plain(self.cell, x_TBI, state)
 
 
+def unused(subject: Subject) -> float:
+    """The number of weights that no output depends on: several devices would wait for their gradients forever."""
+    cell = subject.cell()
+    output, _ = run(cell, subject.x_TBI, subject.state)
+    grads = torch.autograd.grad(output.sin().sum(), list(cell.parameters()), allow_unused=True)
+    return sum(grad is None for grad in grads)
+
+
 def rows(reverse: bool, subject: Subject) -> float:
     """A padded batch against each row alone, without padding, its last state included."""
 
@@ -197,6 +205,7 @@ EXACT = 1e-9
 CHECKS: dict[str, tuple[float, Callable[[Subject], float]]] = {
     **{f"engine {name} is the plain loop": (EXACT, partial(engine, name)) for name in ENGINES},
     "gradients are those of central differences": (1e-5, central_differences),
+    "every weight takes part: number that do not": (0.0, unused),
     "lengths: a padded batch is its rows alone": (EXACT, partial(rows, False)),
     "reversal: so it is backwards": (EXACT, partial(rows, True)),
     "decoding: single steps are the sequence": (EXACT, decoding),

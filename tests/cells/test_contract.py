@@ -57,6 +57,11 @@ def with_dropout():
     return cell
 
 
+def keeps_a_sum(self, gx, gh, state):
+    self.sum = getattr(self, "sum", 0) + gh
+    return gx + self.sum, state[1]
+
+
 def update(function):
     return breach("update", lambda self, gx, gh, state: function(gx, gh, state))
 
@@ -88,13 +93,9 @@ BREACHES = {
         update(lambda gx, gh, s: (gx / (gx - gx), s[1])),
         "update made NaN or infinity of finite input (state part 'h')",
     ),
-    "random-numbers": (
-        update(lambda gx, gh, s: (gx + torch.rand(()), s[1])),
-        "update is random: the same input and state must give the same state; dropout is the driver's",
-    ),
-    "dropout": (
-        with_dropout(),
-        "update is random: the same input and state must give the same state; dropout is the driver's",
+    "memory-of-its-own": (
+        breach("update", keeps_a_sum),
+        "update gave two states for one input and state",
     ),
     "exception": (update(lambda gx, gh, s: gx @ gh), "update raised RuntimeError: "),
     "exception-of-python": (breach("update", raises(KeyError("memory"))), "update raised KeyError: 'memory'"),
@@ -154,6 +155,13 @@ def test_a_breach_is_named_in_one_line(kind):
     assert "\n" not in message
 
 
+def test_dropout_and_other_random_numbers_in_update_are_found():
+    for cell in (with_dropout(), update(lambda gx, gh, s: (gx + torch.rand(()), s[1]))):
+        with pytest.raises(UserError, match=f"^{WHO}: update .*random numbers") as refused:
+            check_contract(cell, WHO)
+        assert "dropout belongs to the driver" in str(refused.value)
+
+
 @pytest.mark.parametrize("method", ["project", "readout", "initial_state", "sequence"])
 def test_random_numbers_are_found_in_every_method(method):
     """None of a cell's methods may draw them, update or other."""
@@ -163,7 +171,7 @@ def test_random_numbers_are_found_in_every_method(method):
         "initial_state": lambda self, rows, like: (torch.rand(rows, H), torch.rand(rows, H)),
         "sequence": lambda self, gx, state: (gx + torch.rand(()), gx),
     }
-    with pytest.raises(UserError, match=f"^{WHO}: {method} is random"):
+    with pytest.raises(UserError, match=f"^{WHO}: {method} .*random numbers"):
         check_contract(breach(method, drawing[method]), WHO)
 
 
@@ -175,7 +183,7 @@ def test_a_message_of_many_lines_is_told_in_one():
 
 
 def test_a_cells_own_user_error_is_passed_on():
-    with pytest.raises(UserError, match="^Bad: window must be odd$"):
+    with pytest.raises(UserError, match=r"^Bad: window must be odd$"):
         check_contract(breach("update", raises(UserError("Bad: window must be odd"))), WHO)
 
 
@@ -191,9 +199,9 @@ def test_good_cells_pass(make):
 
 
 def test_a_bad_cell_leaves_the_random_state_untouched():
-    random_state = torch.get_rng_state()
+    cell, random_state = with_dropout(), torch.get_rng_state()
     with pytest.raises(UserError):
-        check_contract(with_dropout(), WHO)
+        check_contract(cell, WHO)
     assert torch.equal(torch.get_rng_state(), random_state)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from seqlab.cells.base import RecurrentCell
 from seqlab.cells.elman import Elman
 from seqlab.cells.gru import GRU
 from seqlab.cells.jordan import Jordan
@@ -67,6 +68,22 @@ def test_the_forget_gate_of_lstm_starts_open(options):
     assert torch.equal(first.bias + second.bias, expected)
     assert not first.bias.any()
     assert not norm or not cell.memory_norm.bias.any()
+
+
+def test_the_forget_gate_of_a_cell_of_ones_own_starts_open_wherever_it_is():
+    class Parallel(RecurrentCell):
+        gates = ("z", "f")
+        recurrent_gates: tuple[str, ...] = ()
+        forget_gate = "f"
+
+    class OneProduct(Parallel):
+        recurrent_gates = ("f",)
+
+    opened = torch.tensor([0.0] * H + [1.0] * H)
+    assert torch.equal(Parallel(I, H).input.bias, opened)
+    assert torch.equal(OneProduct(I, H).recurrent.bias, torch.ones(H))
+    assert not OneProduct(I, H).input.bias.any()
+    assert not torch.equal(Parallel(I, H, init="torch").input.bias, opened)
 
 
 @pytest.mark.parametrize(

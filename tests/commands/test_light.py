@@ -39,6 +39,8 @@ def light(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
         (["evaluate", "-h"], "--split"),
         (["translate", "-h"], "--beam"),
         (["bench", "-h"], "--rounds"),
+        (["check", "-h"], "NAME"),
+        (["new", "-h"], "a pip project with a recurrent cell"),
     ],
 )
 def test_answers_at_once(argv: list[str], expected: str) -> None:
@@ -52,6 +54,9 @@ def test_answers_at_once(argv: list[str], expected: str) -> None:
     [
         (["fitt"], "no command named 'fitt'; did you mean 'fit'?"),
         (["fit"], "which recipe?"),
+        (["cells", "show", "lstn"], "did you mean 'lstm'?"),
+        (["check", "lstn"], "did you mean 'lstm'?"),
+        (["new", "cell", "lstm"], "'lstm' is taken: it is a cell of seqlab"),
         (["fit", "--recipe", "translaton"], "no recipe named 'translaton'; did you mean 'translation'?"),
         (["fit", "--recipe", "missing.yaml"], "no recipe file missing.yaml"),
         (["fit", "--recipe", "translation", "--model.cell", "lstmm"], "no cell named 'lstmm'; did you mean 'lstm'?"),

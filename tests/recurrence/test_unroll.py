@@ -1,252 +1,156 @@
-"""Every engine computes what the cell computes row by row, without padding, one step after the other.
+"""What unroll does around its engines: reversal, windows, and what it refuses.
 
-Shape suffixes: T = time steps, B = rows, I = input size, O = output size, S = size of a state part.
+Shape suffixes: T = time steps, B = rows, X = any size.
 """
 
 import pytest
 import torch
 
-from seqlab.cells.elman import Elman
 from seqlab.cells.gru import GRU
 from seqlab.cells.lstm import LSTM
-from seqlab.cells.rrnn import RRNN
 from seqlab.errors import UserError
-from seqlab.recurrence.choice import choose_engine
+from seqlab.recurrence.stack import RecurrentStack
 from seqlab.recurrence.unroll import reverse_time, unroll
 
 T, I, H = 7, 3, 5  # noqa: E741
 LENGTHS = [7, 3, 0, 5]
 B = len(LENGTHS)
 EXACT = {"rtol": 0, "atol": 1e-12}
-CELLS = {
-    "elman": Elman,
-    "lstm": LSTM,
-    "gru": GRU,
-    "rrnn-main": lambda *sizes: RRNN(*sizes, feedback="main"),
-    "rrnn-updated": lambda *sizes: RRNN(*sizes, feedback="updated"),
-}
-THREE, TWO = ("plain", "deferred", "factored"), ("plain", "deferred")
-LOOPS = {"elman": THREE, "lstm": THREE, "gru": THREE, "rrnn-main": TWO, "rrnn-updated": TWO}
-RUNS = [(cell, engine) for cell, loops in LOOPS.items() for engine in loops]
-RUNS += [(cell, "native") for cell in ("elman", "lstm", "gru")]
-
-
-def make(name):
-    """A cell in float64 whose weights and biases are all random."""
-    cell, generator = CELLS[name](I, H).double(), torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in cell.parameters():
-            parameter.normal_(std=0.5, generator=generator)
-    return cell
-
-
-def draw(*shape, seed):
-    return torch.randn(shape, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
-
-
-def draw_inputs(cell, given=True):
-    """Inputs, with noise where padding will be, and a state: random, or the zeros a cell starts from."""
-    x_TBI = draw(T, B, I, seed=2).requires_grad_()
-    sizes = enumerate(cell.state_sizes, 3)
-    state = [draw(B, size, seed=seed) if given else torch.zeros(B, size, dtype=torch.double) for seed, size in sizes]
-    return x_TBI, tuple(part.requires_grad_() for part in state)
-
-
-def row_by_row(cell, x_TBI, state, lengths, reverse):
-    """The specification: outputs ``[T, B, O]`` and last state ``[B, S]``, each row alone and without padding."""
-    outputs, lasts = [], []
-    for row, length in enumerate(lengths):
-        parts = tuple(part[row : row + 1] for part in state)
-        output_TO = [torch.zeros(cell.output_size, dtype=torch.double)] * T
-        for t in reversed(range(length)) if reverse else range(length):
-            output_1O, parts = cell(x_TBI[t, row : row + 1], parts)
-            output_TO[t] = output_1O[0]
-        outputs.append(torch.stack(output_TO))
-        lasts.append(parts)
-    return torch.stack(outputs, 1), tuple(torch.cat(part) for part in zip(*lasts, strict=True))
-
-
-def gradients(results, inputs):
-    factors = [draw(*result.shape, seed=seed) for seed, result in enumerate(results, 7)]
-    return torch.autograd.grad(results, inputs, factors, materialize_grads=True)
-
-
-@pytest.mark.parametrize("given", [True, False], ids=["given-state", "default-state"])
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("lengths", [LENGTHS, None], ids=["padded", "full"])
-@pytest.mark.parametrize(("name", "engine"), RUNS)
-def test_engine_is_the_cell_row_by_row(name, engine, lengths, reverse, given):
-    """Outputs, last state, and the gradients of inputs, initial state and weights."""
-    cell = make(name)
-    x_TBI, state = draw_inputs(cell, given)
-    has_last = lengths is None or name != "lstm" or engine != "native"
-    options = {"lengths": None if lengths is None else torch.tensor(lengths), "reverse": reverse, "engine": engine}
-    output_TBO, last = unroll(cell, x_TBI, state if given else None, last=has_last, **options)
-    expected_TBO, expected_last = row_by_row(cell, x_TBI, state, lengths or [T] * B, reverse)
-    results, expected = (output_TBO, *(last or ())), (expected_TBO, *(expected_last if has_last else ()))
-    torch.testing.assert_close(results, expected, **EXACT)
-    inputs = (x_TBI, *cell.parameters(), *(state if given else ()))
-    torch.testing.assert_close(gradients(results, inputs), gradients(expected, inputs), **EXACT)
-    for row, length in enumerate(lengths or []):
-        assert not output_TBO[length:, row].any()
-        assert length or not has_last or all(torch.equal(p[row], q[row]) for p, q in zip(last, state, strict=True))
-
-
-@pytest.mark.parametrize(("name", "engine"), [*RUNS, ("gru", None)])
-def test_without_last_there_is_no_state(name, engine):
-    for lengths in (None, torch.tensor(LENGTHS)):
-        assert unroll(make(name), draw_inputs(make(name))[0], lengths=lengths, last=False, engine=engine)[1] is None
+RUNS = [
+    *(("lstm", engine) for engine in ("plain", "deferred", "factored", "native")),
+    *(("gru-before", engine) for engine in ("plain", "deferred")),
+    *(("rrnn", engine) for engine in ("plain", "deferred")),
+    *(("pointwise", engine) for engine in ("plain", "deferred", "factored")),
+    *(("parallel", engine) for engine in ("plain", "deferred", "sequence")),
+]
 
 
 @pytest.mark.parametrize("lengths", [LENGTHS, None])
-def test_reverse_time_reverses_each_row_before_its_length(lengths):
-    x_TBX = draw(T, B, 2, seed=2)
+def test_reverse_time_reverses_each_row_before_its_length(lab, lengths):
+    x_TBX = lab.draw(T, B, 2, seed=2)
     reversed_TBX = reverse_time(x_TBX, None if lengths is None else torch.tensor(lengths))
     for row, length in enumerate(lengths or [T] * B):
         for t in range(length):
             assert torch.equal(reversed_TBX[t, row], x_TBX[length - 1 - t, row])
 
 
-class Leaky(LSTM):
-    """A third party's cell: inherits everything of LSTM but its maths."""
-
-    def update(self, gx, gh, state):
-        h, c = super().update(gx, gh, state)
-        return h + 0.1 * state[0], c
-
-
-TABLE = [  # for many steps, for many steps and the state after each row's last one, for one step
-    (Elman(I, H), "native", "native", "plain"),
-    (Elman(I, H, activation="relu"), "native", "native", "plain"),
-    (Elman(I, H, activation="sigmoid"), "deferred", "deferred", "plain"),
-    (LSTM(I, H), "native", "deferred", "plain"),
-    (GRU(I, H), "native", "native", "plain"),
-    (RRNN(I, H), "deferred", "deferred", "plain"),
-    (RRNN(I, H, feedback="updated"), "deferred", "deferred", "plain"),
-    (Leaky(I, H), "deferred", "deferred", "plain"),
-]
+def windows_by_hand(cell, x_TBI, state, window, **options):
+    """Windows one after the other, with nothing but the numbers of the state passed on."""
+    outputs = []
+    for first in range(0, T, window):
+        output_TBO, state = unroll(cell, x_TBI[first : first + window], state, **options)
+        outputs.append(output_TBO)
+        last, state = state, tuple(torch.tensor(part.tolist(), dtype=torch.double) for part in state)
+    return torch.cat(outputs), last
 
 
-@pytest.mark.parametrize(("cell", "many", "many_and_last", "one"), TABLE)
-def test_the_table_of_engines(cell, many, many_and_last, one):
-    for steps, expected in ((T, many), (2, many), (1, one)):
-        assert choose_engine(cell, torch.zeros(steps, B, I)) == expected
-    for steps, expected in ((T, many_and_last), (1, one)):
-        assert choose_engine(cell, torch.zeros(steps, B, I), last_of_lengths=True) == expected
+@pytest.mark.parametrize("window", [1, 3, 6])
+@pytest.mark.parametrize(("name", "engine"), RUNS)
+def test_windows_are_run_one_after_the_other(lab, name, engine, window):
+    """Outputs are those of one run; gradients end at the border of each window."""
+    cell, x_TBI = lab.cell(name), lab.inputs()
+    state = lab.state(cell)
+    output_TBO, last = unroll(cell, x_TBI, state, window=window, engine=engine)
+    expected_TBO, expected_last = windows_by_hand(cell, x_TBI, state, window, engine="plain")
+    inputs = (x_TBI, *state, *cell.parameters())
+    lab.assert_same((output_TBO, *last), (expected_TBO, *expected_last), inputs)
+    whole_TBO, whole_last = unroll(cell, x_TBI, state)
+    torch.testing.assert_close((output_TBO, last), (whole_TBO, whole_last), **EXACT)
+    grads, whole = (lab.gradients((results,), inputs) for results in (output_TBO, whole_TBO))
+    changed = [(grad - other).abs().max() > 1e-6 for grad, other in zip(grads, whole, strict=True)]
+    assert any(changed)
+    (to_state,) = torch.autograd.grad(last[0].sum(), state[0], allow_unused=True)
+    assert to_state is None or not to_state.any()
+
+
+@pytest.mark.parametrize("window", [T, T + 5])
+@pytest.mark.parametrize(("name", "engine"), RUNS)
+def test_a_window_as_long_as_the_sequence_changes_nothing(lab, name, engine, window):
+    cell, x_TBI = lab.cell(name), lab.inputs()
+    state = lab.state(cell)
+    (output_TBO, last), (whole_TBO, whole_last) = (
+        unroll(cell, x_TBI, state, window=size, engine=engine) for size in (window, None)
+    )
+    lab.assert_same((output_TBO, *last), (whole_TBO, *whole_last), (x_TBI, *state, *cell.parameters()))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("name", "engine"), [run for run in RUNS if run != ("lstm", "native")])
+def test_windows_of_padded_rows(lab, name, engine, reverse):
+    """They begin at each row's first step, which is its last one where it is read backwards."""
+    cell, x_TBI, window = lab.cell(name), lab.inputs(), 3
+    state, lengths = lab.state(cell), torch.tensor(LENGTHS)
+    output_TBO, last = unroll(cell, x_TBI, state, lengths=lengths, reverse=reverse, window=window, engine=engine)
+    outputs, lasts = [], []
+    for row, length in enumerate(LENGTHS):
+        x_T1I = x_TBI[:length, row : row + 1]
+        parts, found = tuple(part[row : row + 1] for part in state), []
+        steps = range(length)
+        for count, t in enumerate(reversed(steps) if reverse else steps):
+            parts = tuple(part.detach() for part in parts) if count % window == 0 and count else parts
+            output_1O, parts = cell(x_T1I[t], parts)
+            found.append(output_1O[0])
+        padding = [torch.zeros(cell.output_size, dtype=torch.double)] * (T - length)
+        outputs.append(torch.stack([*(found[::-1] if reverse else found), *padding]))
+        lasts.append(parts)
+    expected = (torch.stack(outputs, 1), *(torch.cat(part) for part in zip(*lasts, strict=True)))
+    lab.assert_same((output_TBO, *last), expected, (x_TBI, *state, *cell.parameters()))
 
 
 @pytest.mark.parametrize("engine", ["plain", "deferred"])
-def test_a_forced_engine_wins_over_the_table(engine):
-    for cell, steps in ((GRU(I, H), T), (RRNN(I, H), 1)):
-        assert choose_engine(cell, torch.zeros(steps, B, I), engine=engine) == engine
+@pytest.mark.parametrize("name", ["lstm", "rrnn", "learned"])
+def test_windows_and_resets(lab, name, engine):
+    """A reset inside a window cuts there too, and the gradient of a learned first state is kept."""
+    cell, x_TBI, window = lab.cell(name), lab.inputs(), 3
+    state, resets = lab.state(cell), lab.draw(T, B, seed=8) > 0.5
+    assert resets.any(0).all()
+    output_TBO, last = unroll(cell, x_TBI, state, resets=resets, window=window, engine=engine)
+    parts, outputs = state, []
+    for t, x_BI in enumerate(x_TBI):
+        parts = tuple(part.detach() for part in parts) if t % window == 0 and t else parts
+        first = cell.initial_state(B, x_BI)
+        parts = tuple(torch.where(resets[t][:, None], a, b) for a, b in zip(first, parts, strict=True))
+        output_BO, parts = cell(x_BI, parts)
+        outputs.append(output_BO)
+    inputs = (x_TBI, *state, *cell.parameters())
+    grads = lab.assert_same((output_TBO, *last), (torch.stack(outputs), *parts), inputs)
+    assert all(grad.any() for grad in grads)
 
 
-def test_a_subclass_with_its_own_maths_never_runs_native():
-    cell = Leaky(I, H).double()
-    x_TBI, state = draw_inputs(cell)
-    torch.testing.assert_close(unroll(cell, x_TBI, state), row_by_row(cell, x_TBI, state, [T] * B, False), **EXACT)
-    with pytest.raises(UserError, match="native cannot run Leaky"):
-        unroll(cell, x_TBI, state, engine="native")
+@pytest.mark.parametrize("window", [0, -3])
+def test_a_window_without_steps_is_refused(window):
+    with pytest.raises(UserError, match=f"^window must be at least 1, not {window}$"):
+        unroll(GRU(I, H), torch.zeros(T, B, I), window=window)
 
 
-@pytest.mark.parametrize(
-    ("cell", "engine", "problem"),
-    [
-        (LSTM(I, H), "native", "engine native cannot run LSTM here"),  # c_t at the lengths
-        (RRNN(I, H), "native", "engine native cannot run RRNN here"),
-        (Elman(I, H, activation="sigmoid"), "native", "engine native cannot run Elman here"),
-        (GRU(I, H), "fast", "no engine named 'fast' .there are: plain, deferred, factored, sequence, native"),
-    ],
-)
-def test_impossible_and_unknown_engines_are_refused(cell, engine, problem):
-    with pytest.raises(UserError, match=problem):
-        unroll(cell, torch.zeros(T, B, I), lengths=torch.tensor(LENGTHS), engine=engine)
+STATES = [  # a state for something else, and what the message says
+    ([(B, H)], f"expected h [{B}, {H}], c [{B}, {H}], not [{B}, {H}]"),  # a GRU's
+    ([(B, H), (B, 6)], f"expected h [{B}, {H}], c [{B}, {H}], not [{B}, {H}], [{B}, 6]"),
+    ([(3, H), (3, H)], f"expected h [{B}, {H}], c [{B}, {H}], not [3, {H}], [3, {H}]"),
+    ([], f"expected h [{B}, {H}], c [{B}, {H}], not an empty one"),
+]
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_plain_is_differentiable_twice(name):
-    cell = CELLS[name](2, 3).double()
-    x_TBI, *state = (draw(*shape, seed=2).requires_grad_() for shape in ((3, 2, 2), *[(2, 3)] * len(cell.states)))
-
-    def run(x_TBI, weight, *state):  # the weight is perturbed in place, so the cell sees it
-        return unroll(cell, x_TBI, state, lengths=torch.tensor([3, 1]), engine="plain")[0]
-
-    assert torch.autograd.gradgradcheck(run, (x_TBI, cell.recurrent.weight, *state))
+@pytest.mark.parametrize("engine", [None, "plain", "deferred", "factored"])
+@pytest.mark.parametrize(("shapes", "problem"), STATES)
+def test_a_wrong_state_is_refused_before_anything_runs(shapes, problem, engine):
+    state = tuple(torch.zeros(shape) for shape in shapes)
+    with pytest.raises(UserError) as refused:
+        unroll(LSTM(I, H), torch.zeros(T, B, I), state, engine=engine)
+    assert str(refused.value) == f"the state is not one of LSTM for {B} rows: {problem}"
 
 
-def results_of(cell, engine, x_TBI, state):
-    output_TBO, last = unroll(cell, x_TBI, state, lengths=torch.tensor(LENGTHS), engine=engine)
-    return (output_TBO, *last)
-
-
-@pytest.mark.parametrize("frozen", ["recurrent.weight", "recurrent.bias", "recurrent", ""], ids="frozen={}".format)
-@pytest.mark.parametrize("name", CELLS)
-def test_deferred_with_frozen_weights(name, frozen):
-    cell = make(name)
-    for key, parameter in cell.named_parameters():
-        parameter.requires_grad_(not key.startswith(frozen))
-    x_TBI, state = draw_inputs(cell)
-    inputs = (x_TBI, *state, *(parameter for parameter in cell.parameters() if parameter.requires_grad))
-    grads, expected = (gradients(results_of(cell, e, x_TBI, state), inputs) for e in ("deferred", "plain"))
-    torch.testing.assert_close(grads, expected, **EXACT)
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_deferred_gradients_add_up_over_backward_calls(name):
-    """Over two sequences, and over two calls for one graph."""
-    cell = make(name)
-    x_TBI, state = draw_inputs(cell)
-    first, second = (results_of(cell, "deferred", x, state) for x in (x_TBI, x_TBI.cos()))
-    for results, retain in ((first, True), (second, False), (first, False)):
-        sum(result.square().sum() for result in results).backward(retain_graph=retain)
-    got, cell = [parameter.grad for parameter in cell.parameters()], make(name)
-    for x, times in ((x_TBI, 2), (x_TBI.cos(), 1)):
-        (times * sum(result.square().sum() for result in results_of(cell, "plain", x, state))).backward()
-    torch.testing.assert_close(got, [parameter.grad for parameter in cell.parameters()], **EXACT)
-
-
-def test_deferred_gradients_after_a_backward_pass_that_wanted_no_weight():
-    cell = make("gru")
-    x_TBI, state = draw_inputs(cell)
-    results, expected = (results_of(cell, engine, x_TBI, state) for engine in ("deferred", "plain"))
-    torch.autograd.grad(results[0].sum(), x_TBI, retain_graph=True)
-    weight = cell.recurrent.weight
-    torch.testing.assert_close(gradients(results, weight), gradients(expected, weight), **EXACT)
-
-
-def test_deferred_is_differentiable_once():
-    x_TBI, state = draw_inputs(make("gru"))
-    output_TBO, _ = results_of(make("gru"), "deferred", x_TBI, state)
-    (grad_TBI,) = torch.autograd.grad(output_TBO.square().sum(), x_TBI, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        grad_TBI.square().sum().backward()
-
-
-def test_deferred_leaves_no_trace_after_an_exception():
-    class Failing(GRU):
-        def update(self, gx, gh, state):
-            raise ZeroDivisionError("forward" in vars(self.recurrent))
-
-    cell = Failing(I, H)
-    with pytest.raises(ZeroDivisionError, match="True"):  # it was replaced
-        unroll(cell, torch.zeros(T, B, I), engine="deferred")
-    assert all("forward" not in vars(module) for module in cell.modules())
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_deferred_under_bfloat16_autocast(name):
-    """The gradients of float32 weights are float32, and off by bfloat16's rounding from plain's and from exact ones."""
-    cell = make(name).float()
-    x_TBI, state = draw_inputs(cell)
-    x_TBI, state = x_TBI.detach().float(), tuple(part.detach().float() for part in state)
-
-    def grads(engine, enabled):
-        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            results = results_of(cell, engine, x_TBI, state)
-        found = torch.autograd.grad(sum(result.float().sin().sum() for result in results), tuple(cell.parameters()))
-        assert {grad.dtype for grad in found} == {torch.float32}
-        return torch.cat([grad.flatten() for grad in found])
-
-    deferred, plain, exact = grads("deferred", True), grads("plain", True), grads("plain", False)
-    assert 0 < (deferred - exact).norm() < 0.03 * exact.norm()
-    assert (deferred - plain).norm() < 0.03 * exact.norm()
+def test_a_state_of_another_stack_is_refused():
+    gru, lstm = (RecurrentStack(lambda size, cell=cell: cell(size, H), I, 2) for cell in (GRU, LSTM))
+    x_TBI = torch.zeros(T, B, I)
+    _, state = gru(x_TBI)
+    with pytest.raises(UserError, match="the state is not one of LSTM for 4 rows"):
+        lstm(x_TBI, state)
+    with pytest.raises(UserError, match="the state is not one of GRU for 4 rows"):
+        unroll(gru.cells[0], x_TBI, state)  # that of all its cells
+    with pytest.raises(UserError, match="the state is not one of GRU for 4 rows"):
+        gru(x_TBI, (state[0][0], state[1][0]))
+    with pytest.raises(UserError, match="the state is one of 1 cells, but the stack has 2"):
+        gru(x_TBI, state[:1])
+    with pytest.raises(UserError, match="the state is not one of GRU for 3 rows"):
+        gru(x_TBI[:, :3], state)

@@ -1,0 +1,1 @@
+"""The recurrent cells of the package torchrecurrent, as cells of seqlab."""
