@@ -51,30 +51,30 @@ class GRU(RecurrentCell):
         self.check_choice("reset", reset, ("after", "before"))
         if reset == "before" or layer_norm:
             self.native_kernel = None
-        self.candidate: nn.Linear | None = None
+        self.reset, self.layer_norm, self.blocks = reset, layer_norm, (2 * hidden_size, hidden_size)
         if reset == "before":
             self.candidate = self.make_linear(hidden_size, ("n",), recurrent=True, bias=not layer_norm)
-        widths = (2 * hidden_size, hidden_size) if layer_norm else ()
-        self.input_norms = nn.ModuleList(map(nn.LayerNorm, widths))
-        self.recurrent_norms = nn.ModuleList(map(nn.LayerNorm, widths))
+        if layer_norm:
+            self.input_norms = nn.ModuleList(map(nn.LayerNorm, self.blocks))
+            self.recurrent_norms = nn.ModuleList(map(nn.LayerNorm, self.blocks))
 
     def project(self, x: Tensor) -> Tensor:
-        return self._normed(self.input(x), self.input_norms)
+        gx = self.input(x)
+        if not self.layer_norm:
+            return gx
+        blocks = zip(self.input_norms, gx.split(self.blocks, -1), strict=True)
+        return torch.cat([norm(block) for norm, block in blocks], -1)
 
     def update(self, gx: Tensor, gh: Tensor, state: State) -> State:
-        (h,), (xr, xz, xn) = state, gx.chunk(3, -1)
-        hr, hz, *hn = self._normed(gh, self.recurrent_norms).split(self.hidden_size, -1)
-        r, z = (xr + hr).sigmoid(), (xz + hz).sigmoid()
-        if self.candidate is None:
-            n = (xn + r * hn[0]).tanh()
-        else:
-            product = self.candidate(r * h)
-            n = (xn + (self.recurrent_norms[1](product) if self.recurrent_norms else product)).tanh()
+        (h,), before = state, self.reset == "before"
+        x_rz, xn = gx.split(self.blocks, -1)
+        h_rz, hn = (gh, gh) if before else gh.split(self.blocks, -1)
+        if self.layer_norm:
+            h_rz = self.recurrent_norms[0](h_rz)
+        r, z = (x_rz + h_rz).sigmoid().chunk(2, -1)
+        if before:
+            hn = self.candidate(r * h)
+        if self.layer_norm:
+            hn = self.recurrent_norms[1](hn)
+        n = (xn + (hn if before else r * hn)).tanh()
         return (n + z * (h - n),)
-
-    def _normed(self, product: Tensor, norms: nn.ModuleList) -> Tensor:
-        """The blocks of r and z normalised together, that of n, where there is one, by itself."""
-        if not norms:
-            return product
-        blocks = product.split([2 * self.hidden_size, product.shape[-1] - 2 * self.hidden_size], -1)
-        return torch.cat([norm(block) for norm, block in zip(norms, blocks, strict=True) if block.shape[-1]], -1)
