@@ -51,5 +51,5 @@ format: $(STAMP) ## repair what ruff can repair
 check: lint test slow ## all of lint, test and slow
 
 clean: ## remove .venv, caches and build leftovers, but no runs
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info plugins/*/build plugins/*/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,7 +23,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from seqlab import registry, specs
+from seqlab.data.base import DataModule
 from seqlab.errors import UserError
+from seqlab.tasks.base import Task
 
 PACKAGES = ["seqlab", "torch", "lightning", "torchmetrics"]
 BRIEF = {
@@ -169,7 +171,8 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
     """
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed_packages())
     classes = specs.read_recipe(recipe)
-    task_class, data_class = (_import(recipe, key, classes[key]) for key in ("task", "data_module"))
+    bases = {"task": Task, "data_module": DataModule}
+    task_class, data_class = (_import(recipe, key, classes[key], base) for key, base in bases.items())
     parser = Parser(
         prog=prog,
         usage=f"{prog} [--config FILE] [--seed N] [--data.NAME VALUE] [--model.NAME VALUE] [--trainer.NAME VALUE] ...",
@@ -187,7 +190,7 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
         task_class, "model", instantiate=False, skip=set(filled_from_data(task_class, data_class))
     )
     parser.add_class_arguments(Trainer, "trainer", instantiate=False, skip=OWN)
-    if "seed" in inspect.signature(data_class).parameters:
+    if any(action.dest == "data.seed" for action in parser._actions):  # also one that is passed on to a base class
         parser.link_arguments("seed", "data.seed")
     for action in parser._actions if brief else []:
         if action.dest.startswith("trainer.") and action.dest.removeprefix("trainer.") not in BRIEF:
@@ -233,18 +236,22 @@ def _quieten_lightning() -> None:
     """Leaves out what Lightning says of devices, tips and defaults, and a deprecation inside it; warnings stay."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
 
-def _import(recipe: Path, key: str, path: str) -> type:
-    """The class a recipe names, which must be of an allowed package."""
+def _import(recipe: Path, key: str, path: str, base: type) -> type:
+    """The class a recipe names, which must be of an allowed package and a subclass of the base."""
     module, _, name = path.rpartition(".")
     if module.partition(".")[0] not in allowed_packages():
         raise UserError(
             f"{recipe}: {key} {path!r} is of none of the allowed packages ({', '.join(allowed_packages())})"
         )
     try:
-        return getattr(import_module(module), name)
+        found = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{recipe}: {key} {path!r} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UserError(f"{recipe}: {key} {path!r} is no subclass of {base.__module__}.{base.__name__}")
+    return found

@@ -17,6 +17,7 @@ import torch
 
 import seqlab
 from seqlab.cli import main
+from seqlab.runs import Run
 
 PROJECT = Path(__file__).parent / "plugins" / "text-classifier"
 SOURCES = PROJECT / "text_classifier"
@@ -133,7 +134,7 @@ def test_it_learns(trained: tuple[Path, str], data: Path) -> None:
     assert summary["signatures"] == {"accuracy": "per:text"}
     assert list(summary["engines"]) == ["encoder"] and len(summary["engines"]["encoder"]) == 2
     assert f"encoder gru of seqlab {seqlab.__version__}" in shown
-    assert "texts/s" in shown
+    assert re.search(r"step +30 .*val/accuracy.* texts/s", shown) and re.search(r"^training .* texts/s$", shown, re.M)
     assert re.search(r"^text   The .*\nlabel  (praise|blame) \(true: (praise|blame)\)$", shown, re.MULTILINE)
 
 
@@ -199,6 +200,14 @@ def test_another_cell(here: Callable, settings: list[str], tmp_path: Path) -> No
     assert f"encoder lstm of seqlab {seqlab.__version__}" in stderr
 
 
+def test_the_seed_reaches_the_order_of_batches(here: Callable, settings: list[str], tmp_path: Path) -> None:
+    """Though the plugin only passes it on."""
+    steps = ["--trainer.max_steps", "1", "--trainer.val_check_interval", "1"]
+    code, stderr = here("fit", "--run", tmp_path / "run", *settings, *steps, "--seed", "7")
+    assert code == 0, stderr
+    assert Run(tmp_path / "run").settings().make_data().seed == 7
+
+
 WRONG = [
     (["--model.sizes", "3"], "no setting named model.sizes; did you mean 'model.size'?"),
     (["--model.cell", "grru"], "no cell named 'grru'; did you mean 'gru'?"),
@@ -208,6 +217,7 @@ WRONG = [
     (["--model.metrics.other", "os.path.join"], "os.path.join is of none of the packages that a recipe may name"),
     (["--model.optimizer", "subprocess.Popen"], "text_classifier)"),
     (["--recipe", "foreign.yaml"], "foreign.yaml: task 'subprocess.Popen' is of none of the allowed packages"),
+    (["--recipe", "linear.yaml"], "linear.yaml: task 'torch.nn.Linear' is no subclass of seqlab.tasks.base.Task"),
 ]
 
 
@@ -223,8 +233,9 @@ def test_wrong_settings(
     expected: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    recipe = (SOURCES / "classify.yaml").read_text().replace("text_classifier.TextClassifier", "subprocess.Popen")
-    Path("foreign.yaml").write_text(recipe)
+    recipe = (SOURCES / "classify.yaml").read_text()
+    for file, task in (("foreign.yaml", "subprocess.Popen"), ("linear.yaml", "torch.nn.Linear")):
+        Path(file).write_text(recipe.replace("text_classifier.TextClassifier", task))
     code, stderr = here("fit", "--run", "run", *settings, *argv)
     assert code == 2
     assert stderr.startswith("seqlab fit: error: ") and expected in stderr and stderr.count("\n") == 1

@@ -60,7 +60,7 @@ class RecurrentCell(nn.Module):
     """
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
-    """Names of the gates; ``input`` and ``recurrent`` produce one block of H for each. ``()`` for neither of the two."""
+    """Names of the gates; ``input`` and ``recurrent`` produce one block of H for each; ``()`` is neither."""
     recurrent_gates: tuple[str, ...] | None = None
     """Gates that ``recurrent`` produces, where these are not all: ``()`` for a cell without a recurrent product."""
     states: ClassVar[tuple[str, ...]] = ("h",)

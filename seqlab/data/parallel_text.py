@@ -6,15 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 
 from seqlab.data.base import DataModule
-from seqlab.data.batches import PlannedBatches, plan_evaluation, plan_training
+from seqlab.data.batches import PlannedBatches
 from seqlab.data.corpora import BUILT_IN, parallel_corpus
-from seqlab.data.loader import TrainingBatches
 from seqlab.data.pairs import EncodedPairs
-from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer
 from seqlab.errors import UserError
 
 log = logging.getLogger("seqlab")
@@ -55,21 +53,15 @@ class ParallelText(DataModule):
         workers: int = 0,
         seed: int = 1,
     ):
-        super().__init__()
-        if batch_tokens < 1 or max_length < 1 or workers < 0:
-            raise UserError(
-                f"data.batch_tokens ({batch_tokens}) and data.max_length ({max_length}) must be positive, data.workers "
-                f"({workers}) not negative"
-            )
+        super().__init__(batch_tokens, workers, seed)
+        if max_length < 1:
+            raise UserError(f"data.max_length must be positive, not {max_length}")
         if not isinstance(tokenizer, TokenizerSettings):
             raise UserError(f"data.tokenizer is a group of settings such as {{kind: bpe}}, not {tokenizer!r}")
         self.source, self.target = source, target
         self.names = {"train": train, "val": val, "test": test}
-        self.settings = tokenizer
-        self.batch_tokens, self.max_length, self.workers, self.seed = batch_tokens, max_length, workers, seed
+        self.settings, self.max_length = tokenizer, max_length
         self._tokenizer: Tokenizer | None = None
-        self._train = TrainingBatches(self._plan, workers=workers, pin_memory=torch.cuda.is_available())
-        self._encoded: dict[str, EncodedPairs] = {}
 
     # -------------------------------------------------------------------------------------------------------- text
 
@@ -132,10 +124,8 @@ class ParallelText(DataModule):
         Raises:
             UserError: No training pair is left.
         """
-        if split not in self._encoded:
-            pairs = EncodedPairs(self.text(split), self.source_tokenizer, self.target_tokenizer)
-            self._encoded[split] = self._filtered(pairs) if split == "train" else pairs
-        return self._encoded[split]
+        pairs = EncodedPairs(self.text(split), self.source_tokenizer, self.target_tokenizer)
+        return self._filtered(pairs) if split == "train" else pairs
 
     def _filtered(self, pairs: EncodedPairs) -> EncodedPairs:
         lengths = np.stack([pairs.source.lengths_N, pairs.target.lengths_N])
@@ -150,47 +140,12 @@ class ParallelText(DataModule):
         )
         return pairs if len(kept) == len(pairs) else pairs.select(kept)
 
-    def prepare(self) -> None:
-        """Reads and encodes every split that has a corpus, so that what is wrong with one shows at once."""
-        for split in ("train", "val", "test"):
-            if self.has(split):
-                self.encoded(split)
-
     # -------------------------------------------------------------------------------------------------------- batches
 
-    def _plan(self, epoch: int) -> PlannedBatches:
-        trainer = self.trainer
-        pairs = self.encoded("train")
-        plan = plan_training(
-            pairs,
-            self.batch_tokens,
-            seed=self.seed,
-            epoch=epoch,
-            rank=trainer.global_rank if trainer else 0,
-            world_size=trainer.world_size if trainer else 1,
-            accumulate=trainer.accumulate_grad_batches if trainer else 1,
-        )
-        return PlannedBatches(pairs, plan)
-
-    def train_dataloader(self) -> TrainingBatches:
-        """Batches of the training pairs, in an order and a number of each epoch's own.
-
-        The trainer asks anew for each epoch, since it takes the number of batches as fixed until then.
-        """
-        if self.trainer is not None:
-            self._train.set_epoch(self.trainer.current_epoch)
-        return self._train
-
-    def val_dataloader(self) -> PlannedBatches:
-        """Batches of the validation pairs, this rank's share."""
-        return self.evaluation_batches("val")
-
     def evaluation_batches(self, split: str) -> PlannedBatches:
-        """Batches of every pair of a split, sorted by length: this rank's share where there are several."""
-        pairs, trainer = self.encoded(split), self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        plan = plan_evaluation(pairs, self.batch_tokens, rank=rank, world_size=world_size)
-        return PlannedBatches(pairs, plan, references=True)
+        """Batches of every pair of a split, with their references; this rank's share where there are several."""
+        batches = super().evaluation_batches(split)
+        return PlannedBatches(batches.examples, batches.plan, references=True)
 
     def describe(self, split: str) -> dict[str, Any]:
         """Name, languages, number of pairs and a checksum of the text of a split."""
@@ -210,9 +165,9 @@ class ParallelText(DataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The tokenizer, and the position in the training data."""
-        return {"position": self._train.state_dict(), "tokenizer": self.source_tokenizer.model}
+        return {**super().state_dict(), "tokenizer": self.source_tokenizer.model}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up a saved tokenizer and position."""
-        self._tokenizer = Tokenizer(state_dict["tokenizer"])
-        self._train.load_state_dict(state_dict["position"])
+        super().load_state_dict(state_dict)
+        self._tokenizer = load_tokenizer(state_dict["tokenizer"])

@@ -4,5 +4,6 @@ from seqlab.metrics.accuracy import Accuracy
 from seqlab.metrics.base import Metric
 from seqlab.metrics.bleu import BLEU
 from seqlab.metrics.perplexity import Perplexity
+from seqlab.metrics.text_size import BitsPerByte, WordPerplexity
 
-__all__ = ["BLEU", "Accuracy", "Metric", "Perplexity"]
+__all__ = ["BLEU", "Accuracy", "BitsPerByte", "Metric", "Perplexity", "WordPerplexity"]

@@ -2,12 +2,14 @@
 
 A task emits named outputs for each batch; a metric names the one it needs and gets its values as arguments:
 
-==========  ==================================================================================================
-output      arguments of ``update``
-==========  ==================================================================================================
-``tokens``  ``nll`` [N] negative log-likelihood of each real token in nats, ``hits`` [N] whether it was the likeliest
-``text``    ``hypotheses`` and ``references``, lists of strings of one length
-==========  ==================================================================================================
+================  ============================================================================================
+output            arguments of ``update``
+================  ============================================================================================
+``tokens``        ``nll`` [N] negative log-likelihood of each real token in nats, ``hits`` [N] whether it was the
+                  likeliest
+``sized_tokens``  ``nll``, and ``sizes`` of the raw text: words, bytes and unknown tokens
+``text``          ``hypotheses`` and ``references``, lists of strings of one length
+================  ============================================================================================
 
 Decoding runs only if a metric needs ``text``.
 """

@@ -82,6 +82,10 @@ class RecurrentStack(nn.Module):
         """Widths of the state parts of every cell, in the order of :data:`StackState`."""
         return [cell.state_sizes for cell in self._cells()]
 
+    def initial_state(self, rows: int, like: Tensor) -> StackState:
+        """The state before the first step, with the dtype and device of ``like``."""
+        return tuple(cell.initial_state(rows, like) for cell in self._cells())
+
     def forward(
         self,
         x_TBI: Tensor,

@@ -67,12 +67,12 @@ class Record(Callback):
         self.config, self.suppliers = config, suppliers
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        task: Any = pl_module  # only some tasks have cells
+        task: Any = pl_module
         checkpoint["seqlab"] = {
             "version": version("seqlab"),
             "torch": str(torch.__version__),
             "config": self.config,
-            "cells": task.cell_origins() if hasattr(task, "cell_origins") else {},
+            "cells": task.cell_origins(),
             "suppliers": self.suppliers,
         }
 

@@ -50,7 +50,7 @@ class Progress(Callback):
         if self._bar is None or self._bar.disable or trainer.global_step == self._bar.n:
             return
         shown = {"loss": f"{self.metrics.loss:.3f}"} if math.isfinite(self.metrics.loss) else {}
-        shown["tokens/s"] = f"{self.throughput.recent:,.0f}"
+        shown[f"{_unit(pl_module)}/s"] = f"{self.throughput.recent:,.0f}"
         if self.monitor in trainer.callback_metrics:
             shown[self.monitor] = f"{float(trainer.callback_metrics[self.monitor]):.2f}"
         self._bar.set_postfix(shown, refresh=False)
@@ -68,7 +68,7 @@ class Progress(Callback):
         parts = [f"step {trainer.global_step:>6,}", f"epoch {trainer.current_epoch:>3}"]
         parts.append(f"train/loss {self.metrics.loss:6.3f}")
         parts += [f"{name} {value:7.2f}" for name, value in values.items()]
-        parts.append(f"{self.throughput.recent:,.0f} tokens/s")
+        parts.append(f"{self.throughput.recent:,.0f} {_unit(pl_module)}/s")
         if self.monitor in values and self.sign * values[self.monitor] > self._best:
             self._best = self.sign * values[self.monitor]
             parts.append("*")
@@ -84,3 +84,8 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _unit(task: Any) -> str:
+    """What the speed counts: the last word of the task's unit, which leaves more of the line."""
+    return task.unit.rpartition(" ")[2]

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import logging
 
 import pytest
 import torch
@@ -29,21 +28,6 @@ def corpus(tmp_path):
         return str(tmp_path / name)
 
     return write
-
-
-@pytest.fixture
-def messages():
-    """What seqlab logs, whether or not a command has set up its logging in this process."""
-    found: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: found.append(record.getMessage())
-    log = logging.getLogger("seqlab")
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    yield found
-    log.removeHandler(handler)
-    log.setLevel(level)
 
 
 def text_module(train: str, **options) -> ParallelText:

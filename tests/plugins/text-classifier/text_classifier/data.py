@@ -16,7 +16,7 @@ from seqlab import UserError
 from seqlab.data.base import DataModule
 from seqlab.data.corpora import read_lines
 from seqlab.data.pairs import Ragged
-from seqlab.data.tokenizers import EOS, Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import EOS, Tokenizer, TokenizerSettings, load_tokenizer
 
 WORDS = TokenizerSettings("word", 20_000)
 
@@ -52,9 +52,6 @@ class LabelledText(DataModule):
         val: Validation file.
         test: Test file; null: none.
         tokenizer: How the tokenizer is trained.
-        batch_tokens: The most tokens of a batch: texts x longest text, padding included.
-        workers: Processes that build batches ahead.
-        seed: Seed of the order of batches; the run's unless set.
     """
 
     def __init__(
@@ -63,11 +60,9 @@ class LabelledText(DataModule):
         val: str,
         test: str | None = None,
         tokenizer: TokenizerSettings = WORDS,
-        batch_tokens: int = 2000,
-        workers: int = 0,
-        seed: int = 1,
+        **options: Any,
     ):
-        super().__init__(batch_tokens, workers, seed)
+        super().__init__(**options)
         self.files, self.settings = {"train": train, "val": val, "test": test}, tokenizer
 
     def has(self, split: str) -> bool:
@@ -113,4 +108,4 @@ class LabelledText(DataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self.tokenizer, self.labels = Tokenizer(state_dict["tokenizer"]), state_dict["labels"]
+        self.tokenizer, self.labels = load_tokenizer(state_dict["tokenizer"]), state_dict["labels"]

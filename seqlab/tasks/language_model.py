@@ -1,0 +1,179 @@
+"""The language-model task.
+
+Shape suffixes: T = time steps, B = rows, N = real tokens, E = width of the features.
+"""
+
+from typing import Any, cast
+
+from torch import Tensor
+
+from seqlab.data.streams import StreamBatch
+from seqlab.data.tokenizers import PAD, Tokenizer
+from seqlab.errors import UserError
+from seqlab.metrics import Metric
+from seqlab.models.language_model import RecurrentLanguageModel
+from seqlab.models.loss import real_tokens
+from seqlab.recurrence.stack import StackState, detach_state
+from seqlab.tasks.base import OptimizerCallable, Outputs, Task
+from seqlab.tasks.cells import cell_factory
+from seqlab.training.schedules import Schedule
+
+CellSpec = str | dict[str, Any]
+
+
+class LanguageModel(Task):
+    """Language modelling: each token from all before it.
+
+    Training is truncated backpropagation through time: the state after a window of tokens is carried, without its
+    history, to the next window of the same stream. An evaluation carries it too, so the length of its windows never
+    changes a score.
+
+    Args:
+        tokenizer: The tokenizer, taken from the data.
+        cell: Recurrent cell: a name (see "seqlab cells"), NAME:OPTION=VALUE, or {name: NAME, OPTION: VALUE}.
+        embedding_size: Width of the embeddings.
+        hidden_size: Hidden size of a layer; with tying the last layer's is the embedding's.
+        layers: Number of layers.
+        tying: Let embedding and output layer share one matrix.
+        cutoffs: First tokens of the clusters of an adaptive softmax; null for a whole softmax.
+        residual: Add a layer's input to its output, from the second layer on.
+        normalization: What is done to a layer's output before the next layer: none or layer.
+        embedding_dropout: Probability of dropping a word wherever it occurs in a batch.
+        input_dropout: Probability of dropping elements of what enters the first layer.
+        layer_dropout: The same between two layers.
+        dropout: The same for what enters the output layer.
+        locked_dropout: Drop the same elements at all steps.
+        weight_drop: Probability of dropping a weight of a recurrent map.
+        zoneout: Probability that a unit of a recurrent state keeps its old value.
+        activation_penalty: Weight of the mean square of the dropped outputs of the last layer (Merity et al. 2017).
+        temporal_penalty: Weight of the mean square of the change of these outputs, before dropout, from step to step.
+        engine: Forces an engine for the recurrence: plain, deferred, factored, sequence or native; null leaves it to
+            the table.
+        metrics: Validation scores by the name they are logged under.
+        optimizer: The optimizer.
+        schedule: The learning rate over time.
+
+    Raises:
+        UserError: A setting is out of its range, or the cell is not installed.
+    """
+
+    unit = "tokens"
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        cell: CellSpec = "lstm",
+        embedding_size: int = 200,
+        hidden_size: int = 200,
+        layers: int = 2,
+        tying: bool = True,
+        cutoffs: list[int] | None = None,
+        residual: bool = False,
+        normalization: str = "none",
+        embedding_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        layer_dropout: float = 0.0,
+        dropout: float = 0.0,
+        locked_dropout: bool = True,
+        weight_drop: float = 0.0,
+        zoneout: float = 0.0,
+        activation_penalty: float = 0.0,
+        temporal_penalty: float = 0.0,
+        engine: str | None = None,
+        *,
+        metrics: dict[str, Metric],
+        optimizer: OptimizerCallable,
+        schedule: Schedule | None = None,
+    ):
+        super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule)
+        if min(activation_penalty, temporal_penalty) < 0:
+            raise UserError("activation_penalty and temporal_penalty must not be negative")
+        self.tokenizer = tokenizer
+        self.activation_penalty, self.temporal_penalty = activation_penalty, temporal_penalty
+        self.network = RecurrentLanguageModel(
+            len(tokenizer),
+            cell_factory(cell),
+            embedding_size=embedding_size,
+            hidden_size=hidden_size,
+            layers=layers,
+            tying=tying,
+            cutoffs=cutoffs,
+            residual=residual,
+            normalization=normalization,
+            embedding_dropout=embedding_dropout,
+            input_dropout=input_dropout,
+            layer_dropout=layer_dropout,
+            dropout=dropout,
+            locked_dropout=locked_dropout,
+            weight_drop=weight_drop,
+            zoneout=zoneout,
+            engine=engine,
+        )
+        self._carried: StackState | None = None
+        self._evaluated: StackState | None = None
+        self._streams, self._scale = 0, 1.0
+
+    def loss(self, batch: StreamBatch) -> Tensor:
+        """The cross-entropy of the batch's tokens, summed, with the penalties as often as there are tokens."""
+        state = None if batch.first else self._carried
+        features_TBE, raw_TBE, state = self.network(
+            batch.inputs_TB, state, lengths=batch.lengths_B, resets=batch.resets_TB
+        )
+        self._carried = detach_state(state) if batch.lengths_B is None else None
+        total = self.network.output.nll(*real_tokens(features_TBE, batch.targets_TB, PAD)).sum()
+        if self.activation_penalty:
+            total = total + batch.tokens * self.activation_penalty * features_TBE.float().square().mean()
+        if self.temporal_penalty and len(raw_TBE) > 1:
+            change_TBE = (raw_TBE[1:] - raw_TBE[:-1]).float()
+            total = total + batch.tokens * self.temporal_penalty * change_TBE.square().mean()
+        return total
+
+    def outputs(self, batch: StreamBatch, needs: set[str], *, fitting: bool) -> Outputs:
+        """``tokens``, and ``sized_tokens`` with the size of the text behind them."""
+        state = None if batch.first else self._evaluated
+        features_TBE, _, state = self.network(batch.inputs_TB, state, lengths=batch.lengths_B, resets=batch.resets_TB)
+        self._evaluated, self._streams = state or None, batch.inputs_TB.shape[1] if batch.lengths_B is None else 0
+        nll_N, hits_N = self.network.output.scores(*real_tokens(features_TBE, batch.targets_TB, PAD))
+        return {"tokens": {"nll": nll_N, "hits": hits_N}, "sized_tokens": {"nll": nll_N, "sizes": batch.sizes}}
+
+    def signatures(self) -> dict[str, str]:
+        """How each score is computed, with the number of streams that the last evaluation carried a state along."""
+        streams = f"|streams:{self._streams}" if self._streams else "|streams:no"
+        return {name: f"{signature}{streams}" for name, signature in super().signatures().items()}
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """A step at the window's own learning rate: short windows weigh less (Merity et al. 2018)."""
+        scale = self._scale
+        rates = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] *= scale
+        try:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        finally:
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+
+    def on_train_batch_start(self, batch: StreamBatch, batch_idx: int) -> None:
+        self._scale = batch.scale
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the carried state of every device, one below the other."""
+        super().on_save_checkpoint(checkpoint)
+        if self._carried is not None:
+            checkpoint["carried"] = [[self._all_rows(part) for part in cell] for cell in self._carried]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes up this device's rows of the carried state."""
+        super().on_load_checkpoint(checkpoint)
+        carried = checkpoint.get("carried")
+        if carried is not None:
+            trainer = self._trainer
+            rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+            self._carried = tuple(tuple(part.chunk(world)[rank].to(self.device) for part in cell) for cell in carried)
+
+    def _all_rows(self, part_BS: Tensor) -> Tensor:
+        """A part of the carried state of all devices ``[W x B, S]``."""
+        trainer = self._trainer
+        if trainer is None or trainer.world_size == 1:
+            return part_BS
+        return cast(Tensor, self.all_gather(part_BS)).flatten(0, 1)

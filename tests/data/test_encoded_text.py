@@ -1,0 +1,209 @@
+"""Texts as token ids: every line ends in EOS, sizes are those of the raw text, and large ones are encoded once."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqlab.data import encoded_text
+from seqlab.data.encoded_text import Sizes, decode_text, encode_documents, encode_text
+from seqlab.data.tokenizers import EOS, UNK, Tokenizer, TokenizerSettings
+
+DOCUMENTS = ["one two\n\n three", "two", "", "four  one\nfünf"]
+TEXT = "".join(f"{document}\n" for document in DOCUMENTS)
+
+
+def tokenizer(kind: str = "word", vocab_size: int = 100) -> Tokenizer:
+    return Tokenizer.train(TEXT.split("\n"), TokenizerSettings(kind, vocab_size))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """The folder of tokens, to which every text goes."""
+    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(encoded_text, "CACHED_FROM", 0)
+    return tmp_path / "cache" / "tokens"
+
+
+class Counting(Tokenizer):
+    """Counts the lines it encodes."""
+
+    def __init__(self, model: bytes = b"counting"):
+        self.model, self.lines, self.inner = model, 0, tokenizer()
+
+    def encode(self, line):
+        self.lines += 1
+        return self.inner.encode(line)
+
+    def decode(self, tokens):
+        return self.inner.decode(tokens)
+
+    def __len__(self):
+        return len(self.inner)
+
+
+@pytest.mark.parametrize("kind", ["word", "character", "byte"])
+def test_every_line_ends_in_eos(kind):
+    encode = tokenizer(kind).encode
+    expected = [encode("one two"), [], encode(" three"), encode("two"), [], encode("four  one"), encode("fünf")]
+    encoded = encode_documents(DOCUMENTS, tokenizer(kind))
+    assert encoded.tokens_S.tolist() == [token for line in expected for token in (*line, EOS)]
+    assert encoded.tokens_S.dtype == np.int32
+    ends = np.cumsum([sum(len(line) + 1 for line in expected[a:b]) for a, b in ((0, 3), (3, 4), (4, 5))])
+    assert encoded.starts_N.tolist() == [0, *ends]
+
+
+def test_text_and_back():
+    for kind in ("character", "byte"):
+        tokens = encode_text(TEXT.removesuffix("\n"), tokenizer(kind))
+        assert decode_text(tokens, tokenizer(kind)) == TEXT
+        assert decode_text(tokens[:-1], tokenizer(kind)) == TEXT.removesuffix("\n")
+    assert encode_text("", tokenizer()) == [EOS]
+    assert decode_text([], tokenizer()) == ""
+
+
+def test_sizes_are_of_the_raw_text():
+    """Words count ends of lines, as published perplexities do; bytes count line feeds."""
+    encoded = encode_documents(DOCUMENTS, tokenizer())
+    assert encoded.words_N.tolist() == [3 + 3, 1 + 1, 0 + 1, 3 + 2]
+    assert encoded.bytes_N.tolist() == [len("one two\n\n three\n"), 4, 1, len("four  one\nfünf\n") + 1]
+    assert encoded.sizes == Sizes(words=14, bytes=len(TEXT.encode()), unknown=0)
+    assert encode_documents(DOCUMENTS, tokenizer("byte")).sizes == encoded.sizes
+    small = tokenizer(vocab_size=4 + 2)  # one and two
+    assert (
+        encode_documents(DOCUMENTS, small).sizes.unknown
+        == 3
+        == (encode_documents(DOCUMENTS, small).tokens_S == UNK).sum()
+    )
+
+
+def test_words_of_a_word_model_are_its_tokens():
+    encoded = encode_documents(DOCUMENTS, tokenizer())
+    assert encoded.sizes.words == len(encoded.tokens_S)
+
+
+def test_checksum_is_that_of_the_file():
+    assert encode_documents(DOCUMENTS, tokenizer()).sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
+
+
+# --------------------------------------------------------------------------------------------------------------- cache
+
+
+def same(one, other) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_large_text_is_encoded_once_and_mapped(cache, messages):
+    counting = Counting()
+    first = encode_documents(DOCUMENTS, counting)
+    assert counting.lines == TEXT.count("\n")
+    second = encode_documents(DOCUMENTS, counting)
+    assert counting.lines == TEXT.count("\n"), "nothing is encoded again"
+    assert isinstance(first.tokens_S, np.memmap) and isinstance(second.tokens_S, np.memmap)
+    assert not second.tokens_S.flags.writeable
+    assert same(first, second) and same(first, encode_documents(DOCUMENTS, tokenizer()))
+    assert sorted(path.name.split(".", 1)[1] for path in cache.iterdir())[:2] == ["starts.npy", "starts.npy"]
+    assert not messages
+
+
+def test_a_small_text_leaves_no_file(cache, monkeypatch):
+    monkeypatch.setattr(encoded_text, "CACHED_FROM", len(TEXT.encode()) + 1)
+    assert not isinstance(encode_documents(DOCUMENTS, tokenizer()).tokens_S, np.memmap)
+    assert not cache.exists()
+    monkeypatch.setattr(encoded_text, "CACHED_FROM", len(TEXT.encode()))
+    assert isinstance(encode_documents(DOCUMENTS, tokenizer()).tokens_S, np.memmap)
+
+
+def test_another_text_tokenizer_or_place_of_documents_has_files_of_its_own(cache):
+    counting = Counting()
+    encode_documents(DOCUMENTS, counting)
+    for documents, other in (
+        ([*DOCUMENTS, ""], counting),
+        (DOCUMENTS, Counting(b"other")),
+        (["\n".join(DOCUMENTS)], counting),
+        ([*DOCUMENTS[:3], *DOCUMENTS[3].split("\n")], counting),
+    ):
+        before, files = other.lines, len(list(cache.iterdir()))
+        encoded = encode_documents(documents, other)
+        assert other.lines > before and len(list(cache.iterdir())) == files + 2
+        assert len(encoded.starts_N) == len(documents)
+
+
+@pytest.mark.parametrize("harm", ["short", "empty", "text", "zeros", "other type", "missing"])
+@pytest.mark.parametrize("which", ["tokens", "starts"])
+def test_a_damaged_file_is_written_anew(cache, which, harm):
+    counting = Counting()
+    expected = encode_documents(DOCUMENTS, counting)
+    expected = expected._replace(tokens_S=np.array(expected.tokens_S), starts_N=np.array(expected.starts_N))
+    (file,) = cache.glob(f"*.{which}.npy")
+    content, values = file.read_bytes(), np.load(file)
+    file.unlink()
+    match harm:
+        case "short":
+            file.write_bytes(content[:-4])
+        case "empty":
+            file.touch()
+        case "text":
+            file.write_text("nothing of the kind")
+        case "zeros":
+            np.save(file, np.zeros_like(values) if which == "tokens" else values + 1)
+        case "other type":
+            np.save(file, values.astype(np.float32))
+    lines = counting.lines
+    assert same(encode_documents(DOCUMENTS, counting), expected)
+    assert counting.lines == 2 * lines
+    assert same(encode_documents(DOCUMENTS, counting), expected)
+    assert counting.lines == 2 * lines, "it is whole again"
+
+
+@pytest.mark.parametrize("hindrance", ["a file in its place", "a file in place of its parent", "no right to write"])
+def test_a_cache_that_cannot_be_written_is_done_without(cache, messages, hindrance, monkeypatch):
+    match hindrance:
+        case "a file in its place":
+            cache.parent.mkdir()
+            cache.touch()
+        case "a file in place of its parent":
+            cache.parent.touch()
+        case "no right to write":  # which root always has
+
+            def refuse(*_):
+                raise PermissionError(13, "Permission denied")
+
+            monkeypatch.setattr(os, "fsync", refuse)
+    encoded = encode_documents(DOCUMENTS, tokenizer())
+    assert not isinstance(encoded.tokens_S, np.memmap) and len(encoded.tokens_S) == 14
+    (message,) = messages
+    assert message.startswith("data: tokens stay in memory, since they cannot be cached: ")
+    assert not cache.is_dir() or not list(cache.iterdir()), "no half file is left"
+
+
+PROCESS = """
+import hashlib, sys
+from seqlab.data import encoded_text
+from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+encoded_text.CACHED_FROM = 0
+lines = [f"line {number} of {number % 17}" for number in range(20_000)]
+words = Tokenizer.train(lines, TokenizerSettings("word", 5000))
+print("ready", flush=True)
+sys.stdin.readline()
+encoded = encoded_text.encode_documents(lines, words)
+print(type(encoded.tokens_S).__name__, len(encoded.starts_N), hashlib.sha256(encoded.tokens_S).hexdigest())
+"""
+
+
+def test_processes_that_encode_the_same_text_at_once(cache):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", PROCESS], **pipes) for _ in range(3)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    found = {process.communicate(timeout=60)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0] * 3
+    assert len(list(cache.iterdir())) == 2, "no other file is left"
+    (file,) = cache.glob("*.tokens.npy")
+    assert found == {f"memmap 20000 {hashlib.sha256(np.load(file)).hexdigest()}\n"}
