@@ -10,7 +10,7 @@ from seqlab.data.base import DataModule
 from seqlab.data.batches import PlannedBatches
 from seqlab.data.encoded_text import EncodedText, encode_documents
 from seqlab.data.streams import Documents, Windows
-from seqlab.data.text_corpora import Unit, own_splits, text_corpus
+from seqlab.data.text_corpora import Texts, Unit, own_splits, text_corpus
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer
 from seqlab.errors import UserError
 
@@ -147,7 +147,7 @@ class LanguageText(DataModule):
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, trained now if there is none yet."""
         if self._tokenizer is None:
-            documents = self.text("train")["text"]
+            documents = Texts(self.text("train"))
             log.info("data: training a %s tokenizer on %s documents", self.settings.kind, f"{len(documents):,}")
             lines = (line for document in documents for line in document.split("\n"))
             self._tokenizer = Tokenizer.train(lines, self.settings)
@@ -159,7 +159,7 @@ class LanguageText(DataModule):
         Raises:
             UserError: No training document is left, or the text is too short for the rows of its stream.
         """
-        documents = Documents(encode_documents(self.text(split)["text"], self.tokenizer))
+        documents = Documents(encode_documents(Texts(self.text(split)), self.tokenizer))
         tokens, unknown = len(documents.text.tokens_S), documents.text.sizes.unknown
         if split == "val" and self._held_out:
             log.info(

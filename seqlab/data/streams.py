@@ -51,8 +51,9 @@ def plan_windows(steps: int, length: int, *, random: bool = False, seed: int = 0
     Args:
         steps: What they sum to.
         length: The length of each but the last, which may be shorter; or the nominal one.
-        random: Draw lengths as AWD-LSTM does (Merity et al. 2018, "Variable length backpropagation sequences"): the mean
-            is ``length`` with probability 0.95, else half of it; the standard deviation 5; the least length 5.
+        random: Draw lengths as AWD-LSTM does (Merity et al. 2018, "Variable length backpropagation sequences"): from a
+            normal distribution around ``length`` with probability 0.95, else around half of it, of standard deviation
+            5; 5 is the least.
         seed: Seed of the run.
         epoch: Number of the epoch.
     """

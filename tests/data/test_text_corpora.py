@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from seqlab.data.pydocs import pydocs
-from seqlab.data.text_corpora import own_splits, text_corpus
+from seqlab.data.text_corpora import Texts, own_splits, text_corpus
 from seqlab.errors import UserError
 
 
@@ -118,6 +118,16 @@ def test_files_of_several_kinds(write, tmp_path):
     assert read(names) == ["one", "two", "three"]
 
 
+def test_texts_of_a_corpus(write):
+    """As often as asked for, in order, also of a part of it."""
+    lines = [f"line {number}" for number in range(2345)]
+    corpus = text_corpus(write("a.txt", "\n".join(lines)), "train")
+    texts = Texts(corpus)
+    assert list(texts) == list(texts) == list(corpus["text"]) == lines
+    assert list(Texts(corpus.select(range(1200, 2300)))) == lines[1200:2300]
+    assert (len(texts), len(Texts(corpus.select(range(5))))) == (2345, 5)
+
+
 def test_pydocs():
     for split in ("train", "val", "test"):
         assert read("pydocs", "file", split=split) == pydocs(split)
@@ -220,7 +230,6 @@ def hub(tmp_path, monkeypatch) -> str:
     return f"hub:{folder}"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:multiprocess")
 def test_a_data_set_by_name(hub):
     assert own_splits(hub) == ("train", "val")
     assert read(hub) == ["", " = One = ", " two ", ""]
