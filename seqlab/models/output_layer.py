@@ -52,7 +52,7 @@ class AdaptiveSoftmax(nn.Module):
         cutoffs: First token of each cluster after the head.
 
     Raises:
-        UserError: The cut-offs are not rising, or beyond the vocabulary.
+        UserError: The cut-offs are not rising, or beyond the vocabulary, or too many for the features' width.
     """
 
     def __init__(self, features: int, vocab_size: int, cutoffs: list[int]):
@@ -61,6 +61,11 @@ class AdaptiveSoftmax(nn.Module):
             raise UserError(
                 f"adaptive softmax: cutoffs must rise and lie below the {vocab_size:,} tokens of the vocabulary, "
                 f"not {cutoffs}"
+            )
+        if features < 4 ** len(cutoffs):
+            raise UserError(
+                f"adaptive softmax: each cluster's features have a quarter of the width of those before, so "
+                f"{len(cutoffs)} clusters need features at least {4 ** len(cutoffs)} wide, not {features}"
             )
         self.layer = nn.AdaptiveLogSoftmaxWithLoss(features, vocab_size, cutoffs=list(cutoffs))
 

@@ -1,6 +1,7 @@
 """LightningModules: what is trained, scored and used."""
 
 from seqlab.tasks.base import Task
+from seqlab.tasks.language_model import LanguageModel
 from seqlab.tasks.translation import Translation
 
-__all__ = ["Task", "Translation"]
+__all__ = ["LanguageModel", "Task", "Translation"]
