@@ -91,7 +91,7 @@ def test_every_command_of_the_tutorial(shell: Shell, tmp_path: Path) -> None:
             changed = re.sub(r"n = .*", line, before.replace("    def update", f"{text}\n    def update"))
             assert changed.count(line) == 1 and changed.count("def __init__") == 1
             module.write_text(changed)
-    assert "14 passed, 0 failed" in output, "the cell with its option is checked last"
+    assert "15 passed, 0 failed" in output, "the cell with its option is checked last"
     assert "expected bool, not 'perhaps'" in shell("! seqlab check my-cell:reset=perhaps")
     assert "1 passed" in shell("pytest my-cell -k equations")
     run = tmp_path / "work" / "runs" / "smoke"
