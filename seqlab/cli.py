@@ -19,6 +19,7 @@ HEAVY = {
     "fit": "train a recipe into a run",
     "evaluate": "score a run and write what it translated",
     "translate": "translate lines from stdin to stdout with a run",
+    "generate": "continue a prompt with text from the language model of a run",
     "check": "check that cells do everything that is expected of a cell",
     "bench": "time cells on their engines in turns with torch.nn's own kernels",
     "new": "write a project for a cell of your own, which passes its own tests",

@@ -197,18 +197,23 @@ def default_device() -> str:
 
 
 def restore(run: Run, settings: "Settings | None" = None) -> tuple["Task", Any, dict[str, Any]]:
-    """A run's task with the weights of its checkpoint, its data module, and the checkpoint."""
+    """A run's task to be used, its data module, and the checkpoint that it is of.
+
+    Where the checkpoint has averages of weights, they are the task's weights.
+    """
+    from seqlab.training.averaging import use_averages
     from seqlab.training.checkpoints import load_checkpoint
 
     settings = settings or run.settings()
     path = run.checkpoint()
     checkpoint = load_checkpoint(path)
     task, data = rebuild(settings, checkpoint, path)
+    use_averages(task, checkpoint)
     return task.eval(), data, checkpoint
 
 
 def rebuild(settings: "Settings", checkpoint: dict[str, Any], path: Path) -> tuple["Task", Any]:
-    """The task and data module of a configuration, with what a checkpoint saved of them.
+    """The task and data module of a configuration, with what a checkpoint saved of them, raw weights among it.
 
     Raises:
         UserError: The checkpoint was saved with another configuration.

@@ -30,7 +30,8 @@ def main(argv: list[str]) -> None:
 
     task: Any = load(options.run.path)
     if not hasattr(task, "translate"):
-        raise UserError(f"{options.run} does not translate: its task is {type(task).__name__}")
+        hint = f" (seqlab generate {options.run} does what it was made for)" if hasattr(task, "generate") else ""
+        raise UserError(f"{options.run} does not translate: its task is {type(task).__name__}{hint}")
     for lines in _chunks():
         show = {"unit": "line", "desc": "translating", "leave": False, "disable": not sys.stderr.isatty()}
         with tqdm(total=len(lines), **show) as bar:

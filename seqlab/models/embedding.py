@@ -21,3 +21,14 @@ class ScaledEmbedding(nn.Embedding):
     def forward(self, tokens: Tensor) -> Tensor:
         """Token ids of any shape ``[...]`` to vectors ``[..., E]``."""
         return functional.embedding(tokens, self.weight) * self.embedding_dim**0.5
+
+
+class UniformEmbedding(nn.Embedding):
+    """Embedding vectors drawn uniformly from +-0.1 and not scaled, as in W. Zaremba et al. 2014 and S. Merity et al.
+    2018, whose learning rates are for such vectors."""
+
+    def reset_parameters(self) -> None:
+        nn.init.uniform_(self.weight, -0.1, 0.1)
+
+
+EMBEDDINGS: dict[str, type[nn.Embedding]] = {"scaled": ScaledEmbedding, "uniform": UniformEmbedding}

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from seqlab.cells.base import RecurrentCell
 from seqlab.errors import UserError
-from seqlab.models.embedding import ScaledEmbedding
+from seqlab.models.embedding import EMBEDDINGS
 from seqlab.models.output_layer import AdaptiveSoftmax, Softmax
 from seqlab.recurrence.dropout import make_dropout
 from seqlab.recurrence.stack import RecurrentStack, StackState, select_rows
@@ -37,6 +37,7 @@ class RecurrentLanguageModel(nn.Module):
         vocab_size: V.
         cell: Makes a cell from its input and hidden size.
         embedding_size: E.
+        embedding_init: ``scaled``: vectors of unit variance; ``uniform``: within +-0.1.
         hidden_size: Hidden size of a layer; with tying the last layer's is E instead.
         layers: Number of layers.
         tying: Let embedding and output layer share one matrix (Press and Wolf 2017).
@@ -62,6 +63,7 @@ class RecurrentLanguageModel(nn.Module):
         cell: Callable[[int, int], RecurrentCell],
         *,
         embedding_size: int = 200,
+        embedding_init: str = "scaled",
         hidden_size: int = 200,
         layers: int = 2,
         tying: bool = True,
@@ -88,7 +90,9 @@ class RecurrentLanguageModel(nn.Module):
         }.items():
             if not 0 <= value < 1:
                 raise UserError(f"{name} must be at least 0 and below 1, not {value}")
-        self.embedding = ScaledEmbedding(vocab_size, embedding_size)
+        if embedding_init not in EMBEDDINGS:
+            raise UserError(f"embedding_init must be one of {', '.join(EMBEDDINGS)}, not {embedding_init!r}")
+        self.embedding = EMBEDDINGS[embedding_init](vocab_size, embedding_size)
         self.embedding_dropout = embedding_dropout
         sizes = [hidden_size] * (layers - 1) + [embedding_size if tying else hidden_size]
         widths = iter(sizes)

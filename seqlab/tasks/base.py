@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -14,6 +14,8 @@ from seqlab import registry
 from seqlab.errors import UserError
 from seqlab.metrics import Metric
 from seqlab.recurrence.stack import RecurrentStack
+from seqlab.training.averaging import Average, AveragedWeights, Averages
+from seqlab.training.ntasgd import Validated
 from seqlab.training.schedules import Constant, Schedule
 
 OptimizerCallable = Callable[[Iterable], Optimizer]
@@ -36,15 +38,23 @@ class Task(LightningModule, ABC):
         metrics: Validation scores by the name they are logged under, as ``val/<name>``.
         optimizer: Called with the parameters.
         schedule: The learning rate over time; constant if None.
+        average: A running average of the weights, which stands in for them in validation and in use.
     """
 
     unit: ClassVar[str] = "target tokens"
     """What a batch's ``tokens`` counts, as speed is told in."""
 
-    def __init__(self, *, metrics: dict[str, Metric], optimizer: OptimizerCallable, schedule: Schedule | None = None):
+    def __init__(
+        self,
+        *,
+        metrics: dict[str, Metric],
+        optimizer: OptimizerCallable,
+        schedule: Schedule | None = None,
+        average: Average | None = None,
+    ):
         super().__init__()
         self.metrics = nn.ModuleDict(metrics)
-        self.make_optimizer, self.schedule = optimizer, schedule or Constant()
+        self._make_optimizer, self.schedule, self.average = optimizer, schedule or Constant(), average
 
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
@@ -70,13 +80,14 @@ class Task(LightningModule, ABC):
         self.update_metrics(batch, fitting=True)
 
     def on_validation_epoch_end(self) -> None:
+        listeners = [] if self.trainer.sanity_checking else self._listeners()
         # The metrics themselves, not their values: Lightning would round those to float32. It computes and resets them.
         for name, metric in self._metrics():
             self.log(f"val/{name}", metric)
             # Here and not when the validation has ended, so that checkpoints written then know of it.
-            scheduler = None if self.trainer.sanity_checking else self.lr_schedulers()
-            if isinstance(scheduler, ReduceLROnPlateau) and self.schedule.monitor == f"val/{name}":
-                scheduler.step(float(metric.compute()))
+            for monitor, listener in listeners:
+                if monitor == f"val/{name}":
+                    listener(float(metric.compute()))
 
     def update_metrics(self, batch: Any, *, fitting: bool = False) -> Outputs:
         """Adds a batch to every metric; returns the outputs they were given."""
@@ -124,6 +135,30 @@ class Task(LightningModule, ABC):
         for batch in batches:
             yield batch, self.update_metrics(self.transfer_batch_to_device(batch, self.device, 0))
 
+    def make_optimizer(self, parameters: Iterable) -> Optimizer:
+        """The optimizer of parameters.
+
+        Raises:
+            UserError: An argument of it is wrong, it listens to a score that there is not, or it averages the weights
+                beside ``average``.
+        """
+        try:
+            optimizer = self._make_optimizer(parameters)
+        except (TypeError, ValueError) as error:  # what torch says of its arguments
+            raise UserError(f"model.optimizer: {error}") from error
+        name, known = type(optimizer).__name__, [f"val/{metric}" for metric, _ in self._metrics()]
+        if isinstance(optimizer, Validated) and optimizer.monitor not in known:
+            raise UserError(
+                f"model.optimizer: {name} monitors no score of this task: {optimizer.monitor!r}"
+                f"{registry.nearest(optimizer.monitor, known)} (there are: {', '.join(known)})"
+            )
+        if isinstance(optimizer, Averages) and self.average is not None:
+            raise UserError(f"model.average: {name} averages the weights itself; leave one of the two out")
+        return optimizer
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [AveragedWeights(self.average)]
+
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())
         scheduler = self.schedule.configure(optimizer, self.trainer.max_steps)
@@ -132,6 +167,16 @@ class Task(LightningModule, ABC):
             # Stepped in on_validation_epoch_end: Lightning counts batches within an epoch, validations may run across.
             config |= {"monitor": self.schedule.monitor, "frequency": MANY, "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def _listeners(self) -> list[tuple[str | None, Callable[[float], None]]]:
+        """Who is told the score of a name after each validation."""
+        optimizer, scheduler = self.optimizers(use_pl_optimizer=False), self.lr_schedulers()
+        listeners: list[tuple[str | None, Callable[[float], None]]] = []
+        if isinstance(scheduler, ReduceLROnPlateau):
+            listeners.append((self.schedule.monitor, scheduler.step))
+        if isinstance(optimizer, Validated):
+            listeners.append((optimizer.monitor, optimizer.validated))
+        return listeners
 
     def _metrics(self) -> list[tuple[str, Metric]]:
         return list(self.metrics.items())  # type: ignore[arg-type]

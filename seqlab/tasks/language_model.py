@@ -3,12 +3,16 @@
 Shape suffixes: T = time steps, B = rows, N = real tokens, E = width of the features.
 """
 
+from collections.abc import Callable, Iterator
+from textwrap import indent
 from typing import Any, cast
 
 from torch import Tensor
 
 from seqlab.data.streams import StreamBatch
 from seqlab.data.tokenizers import PAD, Tokenizer
+from seqlab.decoding.continuation import continuations, first_words
+from seqlab.decoding.sampling import Sampling
 from seqlab.errors import UserError
 from seqlab.metrics import Metric
 from seqlab.models.language_model import RecurrentLanguageModel
@@ -32,6 +36,7 @@ class LanguageModel(Task):
         tokenizer: The tokenizer, taken from the data.
         cell: Recurrent cell: a name (see "seqlab cells"), NAME:OPTION=VALUE, or {name: NAME, OPTION: VALUE}.
         embedding_size: Width of the embeddings.
+        embedding_init: How they start: scaled (unit variance) or uniform (within 0.1, as in Zaremba et al. 2014).
         hidden_size: Hidden size of a layer; with tying the last layer's is the embedding's.
         layers: Number of layers.
         tying: Let embedding and output layer share one matrix.
@@ -64,6 +69,7 @@ class LanguageModel(Task):
         tokenizer: Tokenizer,
         cell: CellSpec = "lstm",
         embedding_size: int = 200,
+        embedding_init: str = "scaled",
         hidden_size: int = 200,
         layers: int = 2,
         tying: bool = True,
@@ -94,6 +100,7 @@ class LanguageModel(Task):
             len(tokenizer),
             cell_factory(cell),
             embedding_size=embedding_size,
+            embedding_init=embedding_init,
             hidden_size=hidden_size,
             layers=layers,
             tying=tying,
@@ -177,3 +184,61 @@ class LanguageModel(Task):
         if trainer is None or trainer.world_size == 1:
             return part_BS
         return cast(Tensor, self.all_gather(part_BS)).flatten(0, 1)
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 200,
+        samples: int = 1,
+        lines: int | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        unk: bool = False,
+        seed: int = 1,
+        stream: Callable[[int, str], Any] | None = None,
+    ) -> list[str]:
+        """Continues a text; see :class:`~seqlab.decoding.sampling.Sampling` for how a token is drawn.
+
+        Args:
+            prompt: The text to go on from; nothing for the start of a text. Its last line is open: the text goes on in
+                it, unless it ends in a line feed. What the tokenizer does not know is read as ``<unk>``, and logged.
+            length: The most tokens of a sample.
+            samples: How many samples.
+            lines: How many ends of lines end a sample, the last of which is left out; None: none does.
+            temperature: Divides the logits; 0 takes the likeliest token.
+            top_k: Keeps the k likeliest tokens.
+            top_p: Keeps the fewest tokens whose probabilities sum to p or more.
+            repetition_penalty: Makes tokens that have occurred rarer, if above 1.
+            unk: Whether ``<unk>`` may be drawn.
+            seed: Seed; sample n is drawn by (seed, n). The random state of torch is left alone.
+            stream: Called with the number of a sample, from 0, and a piece of its text, sample after sample; pieces of
+                the first come as they are drawn.
+
+        Returns:
+            What follows the prompt in each sample: ``prompt + text`` is the whole.
+
+        Raises:
+            UserError: A setting is out of its range.
+        """
+        self.eval()
+        sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+        texts = [""] * samples
+        for number, piece in continuations(
+            self.network, self.tokenizer, prompt, sampling, length, samples, lines, unk, seed
+        ):
+            texts[number] += piece
+            if stream is not None:
+                stream(number, piece)
+        return texts
+
+    def examples(self, data: Any) -> Iterator[str]:
+        """The first ten words of a validation document, and what the model goes on with: about 60 words, each drawn
+        from the likeliest ones (nucleus sampling, p = 0.9)."""
+        prompt = first_words((row["text"] for row in data.text("val")), 10)
+        length = 6 * max(10, len(self.tokenizer.encode(prompt)))
+        pieces = continuations(self.network, self.tokenizer, prompt, Sampling(top_p=0.9), length, warn=False)
+        parts = {"prompt": prompt, "text": "".join(piece for _, piece in pieces).strip()}.items()
+        yield "\n".join(f"{name:<8}{indent(part, 8 * ' ').lstrip()}" for name, part in parts) + "\n"

@@ -23,6 +23,7 @@ from seqlab.models.loss import real_tokens, smoothed_cross_entropy, token_scores
 from seqlab.specs import parse_cell
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.cells import cell_factory
+from seqlab.training.averaging import Average
 from seqlab.training.schedules import Schedule
 
 CellSpec = str | dict[str, Any]
@@ -61,6 +62,7 @@ class Translation(Task):
         metrics: Validation scores by the name they are logged under.
         optimizer: The optimizer.
         schedule: The learning rate over time.
+        average: A running average of the weights, which stands in for them in validation and in use.
 
     Raises:
         UserError: A setting is out of its range, or a cell is not installed.
@@ -96,8 +98,9 @@ class Translation(Task):
         metrics: dict[str, Metric],
         optimizer: OptimizerCallable,
         schedule: Schedule | None = None,
+        average: Average | None = None,
     ):
-        super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule)
+        super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule, average=average)
         if min(beam, validation_beam) < 1:
             raise UserError(f"beam and validation_beam must be at least 1, not {beam} and {validation_beam}")
         if not 0 <= label_smoothing < 1:

@@ -101,6 +101,35 @@ class Linear(_Limited):
         return 1 - (1 - self.final) * self.progress(step, total)
 
 
+class Step(Schedule):
+    """Falls in steps: at step ``after``, and then every ``every`` steps, the rate is multiplied by ``factor``.
+
+    W. Zaremba, I. Sutskever and O. Vinyals, "Recurrent neural network regularization", 2014, section 4.1, count in
+    epochs: after 6 of them the rate is divided by 1.2, and then after each further one. That is ``every`` = the
+    optimizer steps of an epoch, ``after`` = 6 times as many, ``factor`` = 0.833. An epoch has as many steps as the data
+    has batches, divided by the devices and by ``trainer.accumulate_grad_batches``: about N / (T B) for a text of N
+    tokens that is read in windows of T tokens of B rows.
+
+    Args:
+        after: Optimizer steps at the whole rate.
+        every: Optimizer steps between two falls.
+        factor: What the rate is multiplied by.
+        warmup: Steps over which the rate rises.
+    """
+
+    def __init__(self, after: int, every: int, factor: float = 0.5, warmup: int = 0):
+        super().__init__(warmup)
+        if after < 0 or every < 1 or not 0 < factor < 1:
+            raise UserError(
+                "schedule Step: after must not be negative, every must be at least 1 and factor between 0 and 1, not "
+                f"{after}, {every} and {factor}"
+            )
+        self.after, self.every, self.shrink = after, every, factor
+
+    def factor(self, step: int, total: int) -> float:
+        return self.shrink ** (1 + (step - self.after) // self.every) if step >= self.after else 1.0
+
+
 class Plateau(Schedule):
     """Lowers the rate when a validation score has stopped getting better.
 

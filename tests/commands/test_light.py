@@ -40,6 +40,7 @@ def light(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
         (["translate", "-h"], "--beam"),
         (["bench", "-h"], "--rounds"),
         (["check", "-h"], "NAME"),
+        (["generate", "-h"], "--top_p"),
         (["new", "-h"], "a pip project with a recurrent cell"),
     ],
 )
@@ -56,6 +57,7 @@ def test_answers_at_once(argv: list[str], expected: str) -> None:
         (["fit"], "which recipe?"),
         (["cells", "show", "lstn"], "did you mean 'lstm'?"),
         (["check", "lstn"], "did you mean 'lstm'?"),
+        (["generate", "nowhere"], "nowhere is not a run"),
         (["new", "cell", "lstm"], "'lstm' is taken: it is a cell of seqlab"),
         (["fit", "--recipe", "translaton"], "no recipe named 'translaton'; did you mean 'translation'?"),
         (["fit", "--recipe", "missing.yaml"], "no recipe file missing.yaml"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqlab.errors import UserError
-from seqlab.training.schedules import Constant, Cosine, InverseSquareRoot, Linear, Plateau
+from seqlab.training.schedules import Constant, Cosine, InverseSquareRoot, Linear, Plateau, Step
 
 RATE = 0.5
 
@@ -86,6 +86,21 @@ def test_a_run_that_ends_within_its_warm_up(schedule):
     assert factors(schedule, 4, total=4) == pytest.approx([1 / 9, 2 / 9, 3 / 9, 4 / 9])
 
 
+def test_step():
+    """The first fall is at step ``after``, the next ones ``every`` steps apart."""
+    found = factors(Step(after=5, every=3, factor=0.4), 13)
+    assert found == pytest.approx([1] * 5 + [0.4] * 3 + [0.16] * 3 + [0.064] * 2)
+    assert factors(Step(after=0, every=2), 5) == [0.5, 0.5, 0.25, 0.25, 0.125]
+    assert factors(Step(after=3, every=2, warmup=4), 6) == pytest.approx([0.25, 0.5, 0.75, 0.5, 0.5, 0.25])
+
+
+def test_step_counts_epochs_as_zaremba_does():
+    """Their rate of epoch e, from 1: 1.2^-(e - 6) once e > 6, here with 7 steps to an epoch."""
+    found = factors(Step(after=6 * 7, every=7, factor=1 / 1.2), 9 * 7)
+    epochs = [1.2 ** -max(epoch - 6, 0) for epoch in range(1, 10)]
+    assert found == pytest.approx([rate for rate in epochs for _ in range(7)])
+
+
 @pytest.mark.parametrize("schedule", [Cosine(), Linear()])
 @pytest.mark.parametrize("total", [-1, 0])
 def test_what_falls_to_an_end_needs_one(schedule, total):
@@ -131,6 +146,11 @@ def test_plateau_stops_at_its_minimum():
         lambda: Cosine(warmup=-5),
         lambda: Linear(warmup=-5),
         lambda: InverseSquareRoot(warmup=-5),
+        lambda: Step(after=-1, every=2),
+        lambda: Step(after=3, every=0),
+        lambda: Step(after=3, every=2, factor=1.0),
+        lambda: Step(after=3, every=2, factor=0.0),
+        lambda: Step(after=3, every=2, warmup=-5),
         lambda: Plateau(mode="least"),
         lambda: Plateau(factor=1.0),
         lambda: Plateau(factor=0.0),
