@@ -159,13 +159,6 @@ class Run:
         raise UserError(f"{self} has no checkpoint yet: it ended, or was stopped, before the first one was written")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file beside its place and renames it: a whole one is there at any moment."""
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def is_first_process() -> bool:
     """Whether this is the process that owns the run: launchers of several tell the others their rank."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))

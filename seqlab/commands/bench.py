@@ -14,7 +14,8 @@ from seqlab import registry
 from seqlab.benchmarking.results import FORWARD, TRAINING, LeftOut, Result, Size, draw, table
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
-from seqlab.runs import default_device, write_text
+from seqlab.files import write_text
+from seqlab.runs import default_device
 from seqlab.specs import parse_cell
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any
 
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
-from seqlab.runs import Run, default_device, write_text
+from seqlab.files import write_text
+from seqlab.runs import Run, default_device
 
 SEARCH = ("beam", "length_penalty")
 """Settings of a task that searches; scores are stored with them."""
@@ -84,6 +85,7 @@ def evaluate(run: Run, argv: list[str], split: str | None, search: dict[str, Any
         "checkpoint": {
             "file": path.name,
             "step": checkpoint["global_step"],
+            "weights": "averaged" if "averaged" in checkpoint else "raw",
             "sha256": _sha256(path),
         },
         "versions": {

@@ -10,7 +10,8 @@ import yaml
 from seqlab import registry
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
-from seqlab.runs import Run, is_first_process, write_text
+from seqlab.files import write_text
+from seqlab.runs import Run, is_first_process
 from seqlab.specs import parse_cell, read_yaml
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from uuid import uuid4
 import numpy as np
 
 from seqlab.data.tokenizers import EOS, UNK, Tokenizer
+from seqlab.files import replacing
 
 log = logging.getLogger("seqlab")
 
@@ -145,13 +146,6 @@ def _open(tokens: Path, starts: Path, count: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _write(file: Path, values: np.ndarray) -> None:
-    """Writes an array under another name and renames it, so that no other process sees half a file."""
-    temporary = file.with_name(f".{uuid4().hex}")
-    try:
-        with temporary.open("xb") as stream:
-            np.save(stream, values)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Puts an array in its place, where other processes may be about to put the same."""
+    with replacing(file, suffix=uuid4().hex) as stream:
+        np.save(stream, values)

@@ -20,6 +20,7 @@ from seqlab.models.loss import real_tokens
 from seqlab.recurrence.stack import StackState, detach_state
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.cells import cell_factory
+from seqlab.training.averaging import Average
 from seqlab.training.schedules import Schedule
 
 CellSpec = str | dict[str, Any]
@@ -57,6 +58,7 @@ class LanguageModel(Task):
         metrics: Validation scores by the name they are logged under.
         optimizer: The optimizer.
         schedule: The learning rate over time.
+        average: A running average of the weights, which stands in for them in validation and in use.
 
     Raises:
         UserError: A setting is out of its range, or the cell is not installed.
@@ -90,8 +92,9 @@ class LanguageModel(Task):
         metrics: dict[str, Metric],
         optimizer: OptimizerCallable,
         schedule: Schedule | None = None,
+        average: Average | None = None,
     ):
-        super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule)
+        super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule, average=average)
         if min(activation_penalty, temporal_penalty) < 0:
             raise UserError("activation_penalty and temporal_penalty must not be negative")
         self.tokenizer = tokenizer

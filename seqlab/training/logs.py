@@ -1,12 +1,14 @@
 """The log of a run: one CSV file with a row for every logged step and every validation."""
 
 import csv
-import os
+import io
 import time
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from seqlab.files import write_text
 
 Row = dict[str, str | float]
 
@@ -122,12 +124,11 @@ class MetricsLog(Callback):
     def _rewrite(self, rows: list[Row]) -> None:
         self._columns = list(dict.fromkeys(["step", "epoch", *(name for row in rows for name in row)]))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".writing")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(temporary, self.path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self._columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path, text.getvalue())
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
+from seqlab.files import write_text
 from seqlab.training.curves import draw_curves
 from seqlab.training.logs import Throughput, read_rows
 
@@ -50,7 +51,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         "parameters": count_parameters(task),
         "engines": task.engines(),
     }
-    run.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(run.summary, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     draw_curves(run.metrics, run.curves, f"{run.path.name}: {describe_model(task).removeprefix('model: ')}")
     for line in task.examples(data):
         log.info("%s", line)
