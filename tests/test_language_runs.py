@@ -1,0 +1,155 @@
+"""Language models as a user has them: fitted, killed, resumed, evaluated, and wrongly set."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import seqlab as package
+from seqlab.cli import main
+
+Seqlab = Callable[..., subprocess.CompletedProcess]
+ANIMALS, VERBS = ("dog", "cat", "bird", "horse", "fox"), ("sees", "hears", "likes")
+LINES = [f"the {a} {verb} the {b} ." for a in ANIMALS for verb in VERBS for b in ANIMALS]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.txt, val.txt and test.txt; the last has a word that the first has not."""
+    folder = tmp_path_factory.mktemp("text")
+    for name, first, count in (("train", 0, 400), ("val", 7, 40), ("test", 11, 40)):
+        lines = [LINES[(first + number * 31) % 75] for number in range(count)]
+        (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    with (folder / "test.txt").open("a", encoding="utf-8") as file:
+        file.write("the emu sees the emu .\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(text: Path) -> list[str]:
+    """Flags that make the recipe language-model small and point it at the text."""
+    return [
+        *("--recipe", "language-model", "--data.tokenizer.kind", "word", "--data.tokenizer.vocab_size", "60"),
+        *(part for split in ("train", "val", "test") for part in (f"--data.{split}", str(text / f"{split}.txt"))),
+        *("--data.streams", "5", "--data.window", "9", "--model.embedding_size", "12", "--model.hidden_size", "14"),
+        *("--model.layers", "2", "--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "5"),
+    ]
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "logs" / "metrics.csv").open(newline="") as file:
+        return [{**row, "tokens/s": ""} for row in csv.DictReader(file)]
+
+
+KINDS = {
+    "streams": ["--data.random_window", "true", "--model.zoneout", "0.1"],
+    "documents": ["--data.stateful", "false", "--data.batch_tokens", "60"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_resumes_exactly(seqlab: Seqlab, small: list[str], tmp_path: Path, kind: str) -> None:
+    """With the state that it carried: weights, optimizer, log and best checkpoint, bit for bit."""
+    steps = ["--trainer.max_steps", "130", "--trainer.val_check_interval", "25", "--checkpoint.every_n_steps", "10"]
+    common, whole, killed = [*small, *steps, *KINDS[kind]], tmp_path / "whole", tmp_path / "killed"
+    done = seqlab("fit", "--run", whole, *common)
+    assert done.returncode == 0, done.stderr.decode()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seqlab", "fit", "--run", str(killed), *common],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+    last = killed / "checkpoints" / "last.ckpt"
+    while process.poll() is None:
+        if last.is_file() and torch.load(last, weights_only=True)["global_step"] >= 20:
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    assert process.wait() == -signal.SIGKILL
+    saved = torch.load(last, weights_only=True)
+    assert saved["global_step"] < 130 and ("carried" in saved) == (kind == "streams")
+    done = seqlab("fit", "--run", killed, "--resume")
+    assert done.returncode == 0, done.stderr.decode()
+    expected, found = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, killed))
+    assert all(torch.equal(value, found["state_dict"][name]) for name, value in expected["state_dict"].items())
+    assert rows(whole) == rows(killed)
+    best = [torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"] for run in (whole, killed)]
+    assert all(torch.equal(value, best[1][name]) for name, value in best[0].items())
+
+
+@pytest.fixture(scope="module")
+def fitted(seqlab: Seqlab, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "language"
+    steps = ["--trainer.max_steps", "120", "--trainer.val_check_interval", "60"]
+    dropouts = ("input_dropout", "dropout", "embedding_dropout", "weight_drop")
+    quick = ["--model.optimizer.lr", "0.02", *(part for name in dropouts for part in (f"--model.{name}", "0"))]
+    done = seqlab("fit", "--run", run, *small, *steps, *quick, "--model.metrics.words", "WordPerplexity")
+    assert done.returncode == 0, done.stderr.decode()
+    assert "prompt  the" in done.stderr.decode()
+    return run
+
+
+def test_it_has_learned(fitted: Path) -> None:
+    """Less perplexed than by choosing among the words that may come: about 5 ** (2 / 7) x 3 ** (1 / 7) = 1.85."""
+    summary = json.loads((fitted / "summary.json").read_text())
+    assert summary["scores"]["val/perplexity"] < 3
+
+
+def test_evaluate_reads_one_stream_and_says_so(seqlab: Seqlab, fitted: Path) -> None:
+    done = seqlab("evaluate", fitted)
+    assert done.returncode == 0, done.stderr.decode()
+    report = json.loads((fitted / "scores.json").read_text())
+    scores, data = report["scores"], report["data"]
+    assert (data["tokens"], data["words"], data["unknown"]) == (41 * 7, 41 * 7, 2)
+    assert scores["perplexity"]["signature"].endswith("|streams:1")
+    assert "unknown:2|compares:no" in scores["words"]["signature"]
+    assert scores["words"]["value"] == pytest.approx(scores["perplexity"]["value"], rel=1e-12)
+    model = package.load(fitted, "cpu")
+    expected = total = 0.0
+    state = model.network.start(1)
+    token = torch.tensor([3])  # the end of a line comes first
+    for line in Path(data["name"]).read_text(encoding="utf-8").splitlines():
+        for target in (*model.tokenizer.encode(line), 3):
+            with torch.no_grad():
+                log_probs, state = model.network.step(token, state)
+            expected -= float(log_probs[0, target])
+            token, total = torch.tensor([target]), total + 1
+    assert scores["perplexity"]["value"] == pytest.approx(math.exp(expected / total), rel=1e-5)
+
+
+def test_more_streams_are_another_signature(seqlab: Seqlab, fitted: Path) -> None:
+    assert seqlab("evaluate", fitted, "--data.test_streams", "4").returncode == 0
+    report = json.loads((fitted / "scores.json").read_text())
+    assert report["scores"]["perplexity"]["signature"].endswith("|streams:4")
+
+
+WRONG = [
+    (["--data.train", "missing.txt"], "missing.txt"),
+    (["--data.streams", "4000"], "2,800 tokens, less than one window in each row: 4000 rows"),
+    (["--data.window", "0"], "data.window (0) must be positive"),
+    (["--model.cutoffs", "[4, 9]"], "tying shares the embedding matrix"),
+    (["--model.embedding_dropout", "1.5"], "embedding_dropout must be at least 0 and below 1"),
+    (["--model.activation_penalty", "-1"], "must not be negative"),
+    (["--model.embedding_init", "zeros"], "embedding_init must be one of scaled, uniform"),
+    (["--model.metrics.bleu", "BLEU"], "BLEU scores an output 'text', which LanguageModel does not give"),
+]
+
+
+@pytest.mark.parametrize(("argv", "expected"), WRONG, ids=lambda value: " ".join(value)[:40] if value else "")
+def test_wrong_settings(
+    small: list[str], tmp_path: Path, capfd: pytest.CaptureFixture, argv: list[str], expected: str
+) -> None:
+    steps = ["--trainer.max_steps", "2", "--trainer.val_check_interval", "1"]
+    code = main(["fit", "--run", str(tmp_path / "run"), *small, *steps, *argv])
+    stderr = capfd.readouterr().err
+    assert code == 2 and "Traceback" not in stderr
+    assert stderr.splitlines()[-1].startswith("seqlab fit: error: ") and expected in stderr.splitlines()[-1]
