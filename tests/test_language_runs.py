@@ -132,6 +132,29 @@ def test_more_streams_are_another_signature(seqlab: Seqlab, fitted: Path) -> Non
     assert report["scores"]["perplexity"]["signature"].endswith("|streams:4")
 
 
+def test_scores_of_an_adapting_model_stand_beside_the_plain_ones(seqlab: Seqlab, fitted: Path) -> None:
+    done = seqlab("evaluate", fitted)
+    plain = json.loads((fitted / "scores.json").read_text())["scores"]
+    done = seqlab("evaluate", fitted, "--cache", "30", "--cache_weight", "0.2", "--dynamic", "0.1")
+    assert done.returncode == 0, done.stderr.decode()
+    scores = json.loads((fitted / "scores.json").read_text())["scores"]
+    assert {name: scores[name] for name in plain} == plain
+    cached, dynamic = scores["perplexity+cache"], scores["perplexity+dynamic"]
+    assert cached["signature"] == plain["perplexity"]["signature"] + "|cache:30|theta:0.3|weight:0.2"
+    assert dynamic["signature"] == plain["perplexity"]["signature"] + "|dynamic:sgd|rate:0.1|decay:0|window:20"
+    assert len({cached["value"], dynamic["value"], plain["perplexity"]["value"]}) == 3
+    assert b"test/perplexity+cache" in done.stdout
+
+
+def test_they_are_for_language_models_that_read_streams(
+    trained: Path, fitted: Path, capfd: pytest.CaptureFixture
+) -> None:
+    assert main(["evaluate", str(trained), "--cache", "5"]) == 2
+    assert "--cache is for language models, not for Translation" in capfd.readouterr().err
+    assert main(["evaluate", str(fitted), "--dynamic", "0.1", "--data.stateful", "false"]) == 2
+    assert "set --data.stateful true" in capfd.readouterr().err
+
+
 WRONG = [
     (["--data.train", "missing.txt"], "missing.txt"),
     (["--data.streams", "4000"], "2,800 tokens, less than one window in each row: 4000 rows"),

@@ -30,13 +30,22 @@ def main(argv: list[str]) -> None:
         "--split", choices=("test", "val"), help="what to score (default: test, or val if there is no test)"
     )
     parser.add_search()
+    adaptive = parser.add_argument_group(
+        "language models that adapt to the text they read; their scores stand beside the plain ones"
+    )
+    adaptive.add_argument("--cache", type=int, metavar="STEPS", help="neural cache of the last STEPS steps")
+    adaptive.add_argument("--cache_theta", type=float, default=0.3, help="how sharply like states count (%(default)s)")
+    adaptive.add_argument("--cache_weight", type=float, default=0.1, help="share of the cache (%(default)s)")
+    adaptive.add_argument("--dynamic", type=float, metavar="RATE", help="dynamic evaluation with this learning rate")
+    adaptive.add_argument("--dynamic_decay", type=float, default=0.0, help="pull to the trained weights (%(default)s)")
+    adaptive.add_argument("--dynamic_window", type=int, default=20, help="tokens between two updates (%(default)s)")
     options, rest = parser.parse_known_args(argv)
     run: Run = options.run
     run.checkpoint()
-    evaluate(run, rest, options.split, {name: getattr(options, name) for name in SEARCH})
+    evaluate(run, rest, options.split, {name: getattr(options, name) for name in SEARCH}, options)
 
 
-def evaluate(run: Run, argv: list[str], split: str | None, search: dict[str, Any]) -> None:
+def evaluate(run: Run, argv: list[str], split: str | None, search: dict[str, Any], adaptive: Any = None) -> None:
     """Scores a split, prints a table and writes ``scores.json`` and the outputs that are text beside it.
 
     Args:
@@ -44,9 +53,11 @@ def evaluate(run: Run, argv: list[str], split: str | None, search: dict[str, Any
         argv: Flags that change its settings.
         split: The split; ``test``, or ``val`` if there is no test, if None.
         search: Settings of the search by name; None leaves the run's own.
+        adaptive: What else to score, by the flags of neural cache and dynamic evaluation.
 
     Raises:
-        UserError: A setting of the search is given for a task that has none of that name.
+        UserError: A setting of the search is given for a task that has none of that name, or a flag for language models
+            to another.
     """
     from tqdm import tqdm
 
@@ -75,6 +86,14 @@ def evaluate(run: Run, argv: list[str], split: str | None, search: dict[str, Any
                 texts.setdefault(name, {}).update(zip(batch.index_B.tolist(), lines, strict=True))
     scores = {name: float(value) for name, value in task.compute_metrics().items()}
     signatures = task.signatures()
+    for label, adapted in _adaptive(task, adaptive).items():
+        window = {"window": adaptive.dynamic_window} if label == "dynamic" else {}
+        for _ in adapted.score(task, data.evaluation_batches(split, **window)):
+            pass
+        signature = "".join(f"|{part}:{value}" for part, value in window.items())
+        for name, value in task.compute_metrics().items():
+            scores[f"{name}+{label}"] = float(value)
+            signatures[f"{name}+{label}"] = f"{signatures[name]}|{adapted.signature()}{signature}"
     files = [file for name, lines in texts.items() for file in _write_text(run, name, split, lines)]
     decoding = {name: getattr(task, name) for name in SEARCH if hasattr(task, name)} if "text" in texts else {}
     report = {
@@ -100,6 +119,21 @@ def evaluate(run: Run, argv: list[str], split: str | None, search: dict[str, Any
     settings_of_search = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in decoding.items())
     print(f"\n{path}, step {checkpoint['global_step']}{settings_of_search}")
     print(f"written: {', '.join(map(str, [run.scores, *files]))}")
+
+
+def _adaptive(task: Any, options: Any) -> dict[str, Any]:
+    """What else to score a language model with, by the label of its scores."""
+    from seqlab.tasks.adaptive import DynamicEvaluation, NeuralCache
+    from seqlab.tasks.language_model import LanguageModel
+
+    chosen: dict[str, Any] = {}
+    if options is not None and options.cache is not None:
+        chosen["cache"] = NeuralCache(options.cache, options.cache_theta, options.cache_weight)
+    if options is not None and options.dynamic is not None:
+        chosen["dynamic"] = DynamicEvaluation(options.dynamic, options.dynamic_decay)
+    if chosen and not isinstance(task, LanguageModel):
+        raise UserError(f"--{next(iter(chosen))} is for language models, not for {type(task).__name__}")
+    return chosen
 
 
 def _write_text(run: Run, output: str, split: str, texts: dict[int, dict[str, str]]) -> list[Path]:

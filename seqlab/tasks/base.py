@@ -91,16 +91,23 @@ class Task(LightningModule, ABC):
 
     def update_metrics(self, batch: Any, *, fitting: bool = False) -> Outputs:
         """Adds a batch to every metric; returns the outputs they were given."""
-        metrics = self._metrics()
-        outputs = self.outputs(batch, {metric.needs for _, metric in metrics}, fitting=fitting)
-        for name, metric in metrics:
+        outputs = self.outputs(batch, {metric.needs for _, metric in self._metrics()}, fitting=fitting)
+        self.add_outputs(outputs)
+        return outputs
+
+    def add_outputs(self, outputs: Outputs) -> None:
+        """Gives outputs to the metrics that need them.
+
+        Raises:
+            UserError: A metric needs an output that is not among them.
+        """
+        for name, metric in self._metrics():
             if metric.needs not in outputs:
                 raise UserError(
                     f"model.metrics.{name}: {type(metric).__name__} scores an output {metric.needs!r}, which "
                     f"{type(self).__name__} does not give (it gives: {', '.join(outputs) or 'none of those asked for'})"
                 )
             metric.update(**outputs[metric.needs])
-        return outputs
 
     def compute_metrics(self) -> dict[str, Tensor]:
         """The score of every metric over the batches since the last call."""

@@ -130,7 +130,7 @@ class LanguageModel(Task):
             batch.inputs_TB, state, lengths=batch.lengths_B, resets=batch.resets_TB
         )
         self._carried = detach_state(state) if batch.lengths_B is None else None
-        total = self.network.output.nll(*real_tokens(features_TBE, batch.targets_TB, PAD)).sum()
+        total = self.network.output.nll(*_real(features_TBE, batch)).sum()
         if self.activation_penalty:
             total = total + batch.tokens * self.activation_penalty * features_TBE.float().square().mean()
         if self.temporal_penalty and len(raw_TBE) > 1:
@@ -143,7 +143,7 @@ class LanguageModel(Task):
         state = None if batch.first else self._evaluated
         features_TBE, _, state = self.network(batch.inputs_TB, state, lengths=batch.lengths_B, resets=batch.resets_TB)
         self._evaluated, self._streams = state or None, batch.inputs_TB.shape[1] if batch.lengths_B is None else 0
-        nll_N, hits_N = self.network.output.scores(*real_tokens(features_TBE, batch.targets_TB, PAD))
+        nll_N, hits_N = self.network.output.scores(*_real(features_TBE, batch))
         return {"tokens": {"nll": nll_N, "hits": hits_N}, "sized_tokens": {"nll": nll_N, "sizes": batch.sizes}}
 
     def signatures(self) -> dict[str, str]:
@@ -245,3 +245,10 @@ class LanguageModel(Task):
         pieces = continuations(self.network, self.tokenizer, prompt, Sampling(top_p=0.9), length, warn=False)
         parts = {"prompt": prompt, "text": "".join(piece for _, piece in pieces).strip()}.items()
         yield "\n".join(f"{name:<8}{indent(part, 8 * ' ').lstrip()}" for name, part in parts) + "\n"
+
+
+def _real(features_TBE: Tensor, batch: StreamBatch) -> tuple[Tensor, Tensor]:
+    """Features and targets of the real tokens; without a copy where all are."""
+    if batch.tokens == batch.targets_TB.numel():
+        return features_TBE.flatten(0, 1), batch.targets_TB.flatten()
+    return real_tokens(features_TBE, batch.targets_TB, PAD)

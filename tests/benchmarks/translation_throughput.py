@@ -7,14 +7,11 @@ train on the same batches, one after the other within a round. Other flags are s
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from turns import Contestant, compare
 
 from seqlab import registry
 from seqlab.config import parse
@@ -54,19 +51,6 @@ class Plain(nn.Module):
         return functional.cross_entropy(self.output(features[keep]), target[1:][keep], label_smoothing=0.1)
 
 
-def measure(
-    loss: Callable[[Batch], Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, batches: list
-) -> float:
-    """Target tokens per second of training on some batches."""
-    start = time.perf_counter()
-    for batch in batches:
-        optimizer.zero_grad()
-        loss(batch).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    return sum(batch.tokens for batch in batches) / (time.perf_counter() - start)
-
-
 def main() -> None:
     keep_freed_memory()  # as a fit does; both gain
     parser = argparse.ArgumentParser()
@@ -79,21 +63,12 @@ def main() -> None:
     task = settings.make_task(data)
     plain = Plain(len(data.source_tokenizer), settings.config.model.dropout)
     contestants = {
-        "seqlab": (lambda batch: task.loss(batch) / batch.tokens, task, task.make_optimizer(task.parameters())),
-        "plain torch": (plain.loss, plain, torch.optim.Adam(plain.parameters(), 1e-3)),
+        "seqlab": Contestant(
+            lambda batch: task.loss(batch) / batch.tokens, task, task.make_optimizer(task.parameters()), 1.0
+        ),
+        "plain torch": Contestant(plain.loss, plain, torch.optim.Adam(plain.parameters(), 1e-3), 1.0),
     }
-    batches = iter(data.train_dataloader())
-    speeds: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(options.rounds + 1):
-        chosen = list(islice(batches, options.batches))
-        for name, contestant in contestants.items():
-            speed = measure(*contestant, chosen)
-            if number:  # the first round warms up
-                speeds[name].append(speed)
-    for name, values in speeds.items():
-        print(f"{name:<12} {statistics.median(values):8,.0f} tokens/s   ({min(values):,.0f} to {max(values):,.0f})")
-    ratios = [ours / theirs for ours, theirs in zip(*speeds.values(), strict=True)]
-    print(f"ratio        {statistics.median(ratios):8.3f}            ({min(ratios):.3f} to {max(ratios):.3f})")
+    compare(contestants, iter(data.train_dataloader()), options.rounds, options.batches)
 
 
 if __name__ == "__main__":
