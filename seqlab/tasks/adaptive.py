@@ -82,7 +82,7 @@ class NeuralCache:
         position_K = torch.arange(len(keys_KBE), device=h_TBE.device)
         age_TK = position_K[before:, None] - position_K
         usable_BTK = ((age_TK > 0) & (age_TK <= self.size)) & (words_KB.t()[:, None] != PAD)
-        scores_BTK = self.theta * torch.einsum("tbe,kbe->btk", h_TBE.float(), keys_KBE.float())
+        scores_BTK = self.theta * torch.einsum("tbf,kbf->btk", h_TBE.float(), keys_KBE.float())
         # A row of nothing but -inf, at the first token, becomes NaN and then the model alone.
         weights_BTK = scores_BTK.masked_fill(~usable_BTK, -torch.inf).softmax(-1).nan_to_num(0.0)
         words_BTK = words_KB.t()[:, None].expand_as(weights_BTK)
