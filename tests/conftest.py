@@ -1,12 +1,16 @@
 """What tests of whole commands share: a small parallel corpus, and the command in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 NOUNS = {"dog": "Hund", "cat": "Kater", "man": "Mann", "boy": "Junge", "bird": "Vogel", "horse": "Gaul", "fox": "Fuchs"}
 VERBS = {"sees": "sieht", "hears": "hört", "likes": "mag", "finds": "findet", "calls": "ruft"}
@@ -73,4 +77,26 @@ def trained(seqlab: Seqlab, tiny: list[str], tmp_path_factory: pytest.TempPathFa
     steps = ["--trainer.max_steps", "40", "--trainer.val_check_interval", "20", "--checkpoint.every_n_steps", "15"]
     done = seqlab("fit", "--recipe", "translation", "--run", run, *tiny, *steps)
     assert done.returncode == 0, done.stderr.decode()
+    return run
+
+
+@pytest.fixture(scope="session")
+def fit_and_kill() -> Callable[..., dict[str, Any]]:
+    """Starts a fit, kills it with -9 once its last checkpoint is of a step, and returns what that checkpoint holds."""
+
+    def run(run: Path, *argv: str, step: int) -> dict[str, Any]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seqlab", "fit", "--run", str(run), *argv],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.DEVNULL,
+        )
+        last = run / "checkpoints" / "last.ckpt"
+        while process.poll() is None:
+            if last.is_file() and torch.load(last, weights_only=True)["global_step"] >= step:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        assert process.wait() == -signal.SIGKILL
+        return torch.load(last, weights_only=True)
+
     return run

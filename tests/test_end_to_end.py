@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,7 +119,9 @@ def test_translate_names_a_line_that_is_not_utf8(seqlab: Seqlab, trained: Path) 
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_killed_run_resumes_exactly(seqlab: Seqlab, tiny: list[str], tmp_path: Path, accumulate: int) -> None:
+def test_a_killed_run_resumes_exactly(
+    seqlab: Seqlab, fit_and_kill: Callable, tiny: list[str], tmp_path: Path, accumulate: int
+) -> None:
     """kill -9 in mid-epoch; the resumed run ends with the same weights, optimizer and scores, bit for bit."""
     common = [
         *("--recipe", "translation", *tiny, "--model.dropout", "0.3", "--trainer.max_steps", "120"),
@@ -132,19 +131,7 @@ def test_a_killed_run_resumes_exactly(seqlab: Seqlab, tiny: list[str], tmp_path:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert seqlab("fit", "--run", whole, *common).returncode == 0
 
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seqlab", "fit", "--run", str(killed), *common],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-    )
-    last = killed / "checkpoints" / "last.ckpt"
-    while process.poll() is None:
-        if last.is_file() and torch.load(last, weights_only=True)["global_step"] >= 20:
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.01)
-    assert process.wait() == -signal.SIGKILL
-    saved = torch.load(last, weights_only=True)
+    saved = fit_and_kill(killed, *common, step=20)
     assert saved["global_step"] < 120
     position = saved["ParallelText"]["position"]
     assert position["taken"] > 0, "the kill came in mid-epoch"

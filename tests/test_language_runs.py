@@ -3,11 +3,7 @@
 import csv
 import json
 import math
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,25 +53,15 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_resumes_exactly(seqlab: Seqlab, small: list[str], tmp_path: Path, kind: str) -> None:
+def test_a_killed_run_resumes_exactly(
+    seqlab: Seqlab, fit_and_kill: Callable, small: list[str], tmp_path: Path, kind: str
+) -> None:
     """With the state that it carried: weights, optimizer, log and best checkpoint, bit for bit."""
     steps = ["--trainer.max_steps", "130", "--trainer.val_check_interval", "25", "--checkpoint.every_n_steps", "10"]
     common, whole, killed = [*small, *steps, *KINDS[kind]], tmp_path / "whole", tmp_path / "killed"
     done = seqlab("fit", "--run", whole, *common)
     assert done.returncode == 0, done.stderr.decode()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seqlab", "fit", "--run", str(killed), *common],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-    )
-    last = killed / "checkpoints" / "last.ckpt"
-    while process.poll() is None:
-        if last.is_file() and torch.load(last, weights_only=True)["global_step"] >= 20:
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.01)
-    assert process.wait() == -signal.SIGKILL
-    saved = torch.load(last, weights_only=True)
+    saved = fit_and_kill(killed, *common, step=20)
     assert saved["global_step"] < 130 and ("carried" in saved) == (kind == "streams")
     done = seqlab("fit", "--run", killed, "--resume")
     assert done.returncode == 0, done.stderr.decode()
