@@ -70,14 +70,14 @@ class _DeferredLinear:
     """Stands in for a linear layer's ``forward`` during one sequence."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None):
-        self.weight = _autocast(weight.detach())
-        self.bias = None if bias is None else _autocast(bias.detach())
+        self.weight = autocast(weight.detach())
+        self.bias = None if bias is None else autocast(bias.detach())
         self.record = _Record()
         self.token = _Collect.apply(weight, bias, self.record)
 
     def __call__(self, input: Tensor) -> Tensor:
         self.record.rows += input.shape[:-1].numel()
-        return _Product.apply(_autocast(input), self.token, self)
+        return _Product.apply(autocast(input), self.token, self)
 
 
 class _Product(torch.autograd.Function):
@@ -112,7 +112,7 @@ class _Collect(torch.autograd.Function):
         return dy.t() @ x, dy.sum(0) if ctx.has_bias else None, None
 
 
-def _autocast(x: Tensor) -> Tensor:
+def autocast(x: Tensor) -> Tensor:
     """Casts as ``nn.functional.linear`` would under autocast, once instead of at every step."""
     device = x.device.type
     if torch.is_autocast_enabled(device) and x.dtype != torch.float64:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from seqlab.cells.base import RecurrentCell, State
+from seqlab.recurrence.deferred import autocast
 
 CHUNK = 32
 """Steps whose derivatives are held at once: about a dozen tensors ``[T, B, H]`` of each."""
@@ -41,12 +42,7 @@ def factored_states(
     """
     outside = {id(parameter) for layer in (cell.input, cell.recurrent) for parameter in layer.parameters()}
     inside = {name: p for name, p in cell.named_parameters() if id(p) not in outside}
-    device = gx_TBG.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-    weight, bias = (
-        p if p is None or dtype is None or p.dtype == torch.float64 else p.to(dtype)
-        for p in (cell.recurrent.weight, cell.recurrent.bias)
-    )
+    weight, bias = (None if p is None else autocast(p) for p in (cell.recurrent.weight, cell.recurrent.bias))
     loop = _Loop(cell, list(inside), len(state), wrap(cell.update) if wrap else cell.update)
     return _Factored.apply(loop, gx_TBG, weight, bias, *state, *inside.values())
 

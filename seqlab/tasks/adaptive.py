@@ -14,6 +14,7 @@ from torch.nn import functional
 from seqlab.data.streams import StreamBatch
 from seqlab.data.tokenizers import PAD
 from seqlab.errors import UserError
+from seqlab.recurrence.stack import detach_state
 
 if TYPE_CHECKING:
     from seqlab.tasks.language_model import LanguageModel
@@ -135,7 +136,7 @@ class DynamicEvaluation:
         try:
             for batch in batches:
                 batch = _stream(task.transfer_batch_to_device(batch, task.device, 0))
-                before = None if batch.first or state is None else tuple(tuple(p.detach() for p in c) for c in state)
+                before = None if batch.first or state is None else detach_state(state)
                 with torch.enable_grad():
                     features_TBE, _, state = task.network(batch.inputs_TB, before, resets=batch.resets_TB)
                     log_probs_NV = task.network.output.log_probs(features_TBE.flatten(0, 1))

@@ -191,7 +191,7 @@ class Task(LightningModule, ABC):
     def _stacks(self) -> dict[str, RecurrentStack]:
         """The stacks of layers by the attribute that holds them: an encoder's is called by the encoder."""
         return {
-            name.removesuffix(".layers"): module
+            name.removesuffix(".layers").removeprefix("network."): module
             for name, module in self.named_modules()
             if isinstance(module, RecurrentStack)
         }

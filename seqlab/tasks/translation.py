@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqlab import registry
 from seqlab.data.batches import cut_batches
 from seqlab.data.pairs import Batch, Ragged
 from seqlab.data.tokenizers import BOS, EOS, PAD, Tokenizer
@@ -20,7 +19,6 @@ from seqlab.errors import UserError
 from seqlab.metrics import Metric
 from seqlab.models.encoder_decoder import EncoderDecoder
 from seqlab.models.loss import real_tokens, smoothed_cross_entropy, token_scores
-from seqlab.specs import parse_cell
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.cells import cell_factory
 from seqlab.training.averaging import Average
@@ -108,12 +106,11 @@ class Translation(Task):
         self.source_tokenizer, self.target_tokenizer = source_tokenizer, target_tokenizer
         self.label_smoothing = label_smoothing
         self.beam, self.length_penalty, self.validation_beam = beam, length_penalty, validation_beam
-        self.cell_specs = {"encoder": encoder_cell or cell, "decoder": decoder_cell or cell}
         self.network = EncoderDecoder(
             len(source_tokenizer),
             len(target_tokenizer),
-            cell_factory(self.cell_specs["encoder"]),
-            cell_factory(self.cell_specs["decoder"]),
+            cell_factory(encoder_cell or cell),
+            cell_factory(decoder_cell or cell),
             embedding_size=embedding_size,
             encoder_size=encoder_size,
             decoder_size=decoder_size,
@@ -198,16 +195,6 @@ class Translation(Task):
         rows = [corpus[row] for row in range(0, len(corpus), max(1, len(corpus) // count))[:count]]
         for row, translation in zip(rows, self.translate([row["source"] for row in rows]), strict=True):
             yield f"source       {row['source']}\ntranslation  {translation}\nreference    {row['target']}\n"
-
-    def engines(self) -> dict[str, list[str]]:
-        """The engine that runs each cell of each side over a sequence, by the fixed table."""
-        stacks = {"encoder": self.network.encoder.layers, "decoder": self.network.decoder.layers}
-        return {side: stack.engines() for side, stack in stacks.items()}
-
-    def cell_origins(self) -> dict[str, str]:
-        """The cell of each side, and the distribution that supplies it."""
-        names = {side: parse_cell(spec)[0] for side, spec in self.cell_specs.items()}
-        return {side: registry.credit(registry.find(registry.CELLS, name)) for side, name in names.items()}
 
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features and targets of the batch's real tokens."""
