@@ -36,29 +36,13 @@ class LanguageModel(Task):
     Args:
         tokenizer: The tokenizer, taken from the data.
         cell: Recurrent cell: a name (see "seqlab cells"), NAME:OPTION=VALUE, or {name: NAME, OPTION: VALUE}.
-        embedding_size: Width of the embeddings.
-        embedding_init: How they start: scaled (unit variance) or uniform (within 0.1, as in Zaremba et al. 2014).
-        hidden_size: Hidden size of a layer; with tying the last layer's is the embedding's.
-        layers: Number of layers.
-        tying: Let embedding and output layer share one matrix.
-        cutoffs: First tokens of the clusters of an adaptive softmax; null for a whole softmax.
-        residual: Add a layer's input to its output, from the second layer on.
-        normalization: What is done to a layer's output before the next layer: none or layer.
-        embedding_dropout: Probability of dropping a word wherever it occurs in a batch.
-        input_dropout: Probability of dropping elements of what enters the first layer.
-        layer_dropout: The same between two layers.
-        dropout: The same for what enters the output layer.
-        locked_dropout: Drop the same elements at all steps.
-        weight_drop: Probability of dropping a weight of a recurrent map.
-        zoneout: Probability that a unit of a recurrent state keeps its old value.
         activation_penalty: Weight of the mean square of the dropped outputs of the last layer (Merity et al. 2017).
         temporal_penalty: Weight of the mean square of the change of these outputs, before dropout, from step to step.
-        engine: Forces an engine for the recurrence: plain, deferred, factored, sequence or native; null leaves it to
-            the table.
         metrics: Validation scores by the name they are logged under.
         optimizer: The optimizer.
         schedule: The learning rate over time.
         average: A running average of the weights, which stands in for them in validation and in use.
+        network: Further arguments of :class:`~seqlab.models.language_model.RecurrentLanguageModel`.
 
     Raises:
         UserError: A setting is out of its range, or the cell is not installed.
@@ -70,29 +54,14 @@ class LanguageModel(Task):
         self,
         tokenizer: Tokenizer,
         cell: CellSpec = "lstm",
-        embedding_size: int = 200,
-        embedding_init: str = "scaled",
-        hidden_size: int = 200,
-        layers: int = 2,
-        tying: bool = True,
-        cutoffs: list[int] | None = None,
-        residual: bool = False,
-        normalization: str = "none",
-        embedding_dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        layer_dropout: float = 0.0,
-        dropout: float = 0.0,
-        locked_dropout: bool = True,
-        weight_drop: float = 0.0,
-        zoneout: float = 0.0,
         activation_penalty: float = 0.0,
         temporal_penalty: float = 0.0,
-        engine: str | None = None,
         *,
         metrics: dict[str, Metric],
         optimizer: OptimizerCallable,
         schedule: Schedule | None = None,
         average: Average | None = None,
+        **network: Any,
     ):
         super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule, average=average)
         if min(activation_penalty, temporal_penalty) < 0:
@@ -102,22 +71,7 @@ class LanguageModel(Task):
         self.network = RecurrentLanguageModel(
             len(tokenizer),
             cell_factory(cell),
-            embedding_size=embedding_size,
-            embedding_init=embedding_init,
-            hidden_size=hidden_size,
-            layers=layers,
-            tying=tying,
-            cutoffs=cutoffs,
-            residual=residual,
-            normalization=normalization,
-            embedding_dropout=embedding_dropout,
-            input_dropout=input_dropout,
-            layer_dropout=layer_dropout,
-            dropout=dropout,
-            locked_dropout=locked_dropout,
-            weight_drop=weight_drop,
-            zoneout=zoneout,
-            engine=engine,
+            **network,
         )
         self._carried: StackState | None = None
         self._evaluated: StackState | None = None

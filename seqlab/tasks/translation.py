@@ -37,23 +37,7 @@ class Translation(Task):
             {name: NAME, OPTION: VALUE}.
         encoder_cell: The encoder's, where it differs.
         decoder_cell: The decoder's, where it differs.
-        embedding_size: Width of the embeddings, and of the features before the output layer.
-        encoder_size: Hidden size of an encoder layer, in each direction.
-        decoder_size: Hidden size of a decoder layer.
-        encoder_layers: Number of encoder layers.
-        decoder_layers: Number of decoder layers.
-        bidirectional: Run the encoder in both directions.
-        residual: Add a layer's input to its output, from the second layer on.
-        attention: dot, general, mlp or none.
-        tying: Which embeddings are one matrix: none, two-way (target and output) or three-way (source as well).
-        normalization: What is done to a layer's output before the next layer: none or layer.
-        dropout: Probability of dropping elements of embeddings, of outputs between layers, and of features.
-        locked_dropout: Drop the same elements at all steps of a sentence.
-        weight_drop: Probability of dropping a weight of a recurrent map.
-        zoneout: Probability that a unit of a recurrent state keeps its old value.
         label_smoothing: Share of the target distribution that is spread over the vocabulary, in training only.
-        engine: Forces an engine for the recurrence: plain, deferred, factored, sequence or native; null leaves it to
-            the table.
         beam: Width of the beam for translate and evaluate; 1 is greedy.
         length_penalty: Exponent of the length that a hypothesis' log-probability is divided by.
         validation_beam: Width of the beam in validation.
@@ -61,6 +45,7 @@ class Translation(Task):
         optimizer: The optimizer.
         schedule: The learning rate over time.
         average: A running average of the weights, which stands in for them in validation and in use.
+        network: Further arguments of :class:`~seqlab.models.encoder_decoder.EncoderDecoder`.
 
     Raises:
         UserError: A setting is out of its range, or a cell is not installed.
@@ -73,22 +58,7 @@ class Translation(Task):
         cell: CellSpec = "gru",
         encoder_cell: CellSpec | None = None,
         decoder_cell: CellSpec | None = None,
-        embedding_size: int = 256,
-        encoder_size: int = 256,
-        decoder_size: int = 512,
-        encoder_layers: int = 1,
-        decoder_layers: int = 1,
-        bidirectional: bool = True,
-        residual: bool = False,
-        attention: str = "general",
-        tying: str = "three-way",
-        normalization: str = "none",
-        dropout: float = 0.2,
-        locked_dropout: bool = False,
-        weight_drop: float = 0.0,
-        zoneout: float = 0.0,
         label_smoothing: float = 0.1,
-        engine: str | None = None,
         beam: int = 5,
         length_penalty: float = 1.0,
         validation_beam: int = 1,
@@ -97,6 +67,7 @@ class Translation(Task):
         optimizer: OptimizerCallable,
         schedule: Schedule | None = None,
         average: Average | None = None,
+        **network: Any,
     ):
         super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule, average=average)
         if min(beam, validation_beam) < 1:
@@ -111,21 +82,7 @@ class Translation(Task):
             len(target_tokenizer),
             cell_factory(encoder_cell or cell),
             cell_factory(decoder_cell or cell),
-            embedding_size=embedding_size,
-            encoder_size=encoder_size,
-            decoder_size=decoder_size,
-            encoder_layers=encoder_layers,
-            decoder_layers=decoder_layers,
-            bidirectional=bidirectional,
-            residual=residual,
-            attention=attention,
-            tying=tying,
-            normalization=normalization,
-            dropout=dropout,
-            locked_dropout=locked_dropout,
-            weight_drop=weight_drop,
-            zoneout=zoneout,
-            engine=engine,
+            **network,
         )
 
     def loss(self, batch: Batch) -> Tensor:
