@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 import seqlab as package
 from seqlab.cli import main
+from seqlab.data.words import Words
 
 Seqlab = Callable[..., subprocess.CompletedProcess]
 ANIMALS, VERBS = ("dog", "cat", "bird", "horse", "fox"), ("sees", "hears", "likes")
@@ -70,6 +72,23 @@ def test_a_killed_run_resumes_exactly(
     assert rows(whole) == rows(killed)
     best = [torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"] for run in (whole, killed)]
     assert all(torch.equal(value, best[1][name]) for name, value in best[0].items())
+
+
+@pytest.mark.slow
+def test_two_processes_take_up_the_state_of_their_own_streams(seqlab: Seqlab, small: list[str], tmp_path: Path) -> None:
+    """A run of two devices that was interrupted ends as one that was not: each takes its rows of the saved state."""
+    devices = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.val_check_interval", "5"]
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    for run, *steps in ((whole, 30), (resumed, 10), (resumed, 30)):
+        flags = ["--resume"] if (run / "config.yaml").is_file() else [*small, *devices]
+        done = seqlab("fit", "--run", run, *flags, "--trainer.max_steps", *steps)
+        assert done.returncode == 0, done.stderr.decode()
+    expected, found = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, resumed))
+    assert [len(part) for cell in found["carried"] for part in cell] == [10] * 4  # five streams each
+    first, second = expected["carried"][0][0].chunk(2)
+    assert not torch.equal(first, second)
+    assert all(torch.equal(value, found["state_dict"][name]) for name, value in expected["state_dict"].items())
+    assert rows(whole) == rows(resumed)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +158,21 @@ def test_they_are_for_language_models_that_read_streams(
     assert "--cache is for language models, not for Translation" in capfd.readouterr().err
     assert main(["evaluate", str(fitted), "--dynamic", "0.1", "--data.stateful", "false"]) == 2
     assert "set --data.stateful true" in capfd.readouterr().err
+
+
+def test_a_tokenizer_that_does_not_fit_the_checkpoint(
+    fitted: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    """As where a checkpoint was put together from two runs: no text comes out of words that mean others."""
+    run = tmp_path / "run"
+    shutil.copytree(fitted, run)
+    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    fewer = Words(Words.split("the dog sees a cat"))
+    checkpoint["LanguageText"]["tokenizer"] = fewer.model
+    torch.save(checkpoint, run / "checkpoints" / "best.ckpt")
+    assert main(["generate", str(run), "the"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "best.ckpt does not fit the configuration" in line and "[14]" in line and "[9]" in line
 
 
 WRONG = [
