@@ -8,7 +8,6 @@ import argparse
 import inspect
 import json
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,18 +15,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ActionConfigFile, Namespace, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
-from seqlab import registry, specs
+from seqlab import specs
 from seqlab.data.base import DataModule
 from seqlab.errors import UserError
+from seqlab.flags import Parser, allowed_packages
 from seqlab.tasks.base import Task
+from seqlab.training.settings import TrainingSettings
 
-PACKAGES = ["seqlab", "torch", "lightning", "torchmetrics"]
 BRIEF = {
     "gradient_clip_val",
     "gradient_clip_algorithm",
@@ -63,34 +63,6 @@ class CheckpointSettings:
     every_n_steps: int = 500
 
 
-class Parser(ArgumentParser):
-    """Reports an error as one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UserError(self._one_line(message)) from ex
-
-    def _one_line(self, message: str) -> str:
-        text = " ".join(message.split())
-        known = [action.dest for action in self._actions]
-        if match := re.search(r"unrecognized arguments: -*([\w.]+)", text):
-            return f"no setting named {match[1]}{registry.nearest(match[1], known)}"
-        if match := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):
-            key = f"{match[1]}.{match[2]}"
-            return f"no setting named {key}{registry.nearest(key, known)}"
-        if match := re.search(r"Importing '([\w.]+)' is not allowed", text):
-            packages = ", ".join(allowed_packages())
-            return f"{match[1]} is of none of the packages that a recipe may name classes of ({packages})"
-        if match := re.search(r'Parser key "([\w.]+)": (.*)', text):
-            text = f"{match[1]}: " + re.sub(r"a <class '(\w+)'>", r"\1", match[2])
-            return re.sub(r"Expected a dot import path string: (\w+).*", r"there is no class \1", text)
-        return text
-
-
-def allowed_packages() -> list[str]:
-    """The packages whose classes a recipe may name."""
-    return [*PACKAGES, *sorted(registry.plugin_packages() - set(PACKAGES))]
-
-
 @dataclass
 class Settings:
     """A parsed configuration."""
@@ -115,7 +87,9 @@ class Settings:
         """The task, with the arguments that come from the data."""
         filled = {name: getattr(data, name) for name in filled_from_data(self.task_class, self.data_class)}
         with readable("model"):
-            return self.task_class(**self.built.model, **filled)
+            task = self.task_class(**self.built.model, **filled)
+            task.train_by(self.built.training)
+            return task
 
     def make_trainer(self, **own: Any) -> Trainer:
         """The trainer; lists given here are added to the configured ones."""
@@ -185,6 +159,7 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
     parser.add_argument("--data_module", type=str, help="Class of the data module, by the recipe.")
     parser.add_argument("--seed", type=int, default=1, help="Seed of everything random.")
     parser.add_class_arguments(CheckpointSettings, "checkpoint")
+    parser.add_class_arguments(TrainingSettings, "training")
     parser.add_class_arguments(data_class, "data", instantiate=False)
     parser.add_class_arguments(
         task_class, "model", instantiate=False, skip=set(filled_from_data(task_class, data_class))
@@ -195,7 +170,7 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
     for action in parser._actions if brief else []:
         if action.dest.startswith("trainer.") and action.dest.removeprefix("trainer.") not in BRIEF:
             action.help = argparse.SUPPRESS
-    config = parser.parse_args(_config_files_first(argv))
+    config = parser.parse_flags(_config_files_first(argv))
     for key in ("task", "data_module"):
         if config[key] != classes[key]:
             raise UserError(

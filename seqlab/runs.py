@@ -211,13 +211,16 @@ def rebuild(settings: "Settings", checkpoint: dict[str, Any], path: Path) -> tup
     Raises:
         UserError: The checkpoint was saved with another configuration.
     """
+    from seqlab.training.initial_weights import first_few, misfits
+
     data = settings.make_data()
     try:
         data.load_state_dict(checkpoint[type(data).__qualname__])
         task = settings.make_task(data)
+        if wrong := misfits(task.state_dict(), checkpoint["state_dict"]):
+            raise UserError(f"{path} does not fit its own tokenizer or the configuration: {first_few(wrong)}")
         task.load_state_dict(checkpoint["state_dict"])
     except (KeyError, RuntimeError) as error:
-        missing = f"it holds no {error}" if isinstance(error, KeyError) else ""
-        reason = missing or str(error).strip().splitlines()[-1].strip()
+        reason = f"it holds no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise UserError(f"{path} does not fit the configuration: {reason}") from error
     return task, data

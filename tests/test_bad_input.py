@@ -58,7 +58,9 @@ WRONG_SETTINGS = [
     (["--seed", "-1"], "seed must be between 0 and"),
     (["--model.beam", "0"], "beam and validation_beam must be at least 1, not 0 and 1"),
     (["--model.label_smoothing", "1.5"], "label_smoothing must be at least 0 and below 1"),
-    (["--data.train", "a,b,c"], "a parallel corpus is a path prefix or two files, not 3"),
+    (["--data.train", "a,b,c"], "no file a"),
+    (["--data.train", "a.tsv,b.tsv"], "a.tsv holds both sides and stands alone"),
+    (["--data.train", "[a, b]", "--data.weights", "[1]"], "data.weights must have one number for each training corpus"),
 ]
 
 

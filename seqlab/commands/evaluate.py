@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def evaluate(run: Run, argv: list[str], split: str | None, search: dict[str, Any
                 raise UserError(f"--{name}: {type(task).__name__}, the task of {run}, does not search")
             setattr(task, name, value)
     batches = data.evaluation_batches(split)
-    texts: dict[str, dict[int, dict[str, str]]] = {}
+    texts: dict[str, dict[int, dict[str, str | list[str]]]] = {}
     for batch, outputs in tqdm(
         task.score(batches), total=len(batches), desc=f"scoring {split}", leave=False, disable=not sys.stderr.isatty()
     ):
@@ -136,15 +137,21 @@ def _adaptive(task: Any, options: Any) -> dict[str, Any]:
     return chosen
 
 
-def _write_text(run: Run, output: str, split: str, texts: dict[int, dict[str, str]]) -> list[Path]:
-    """Writes an output that is text, such as hypotheses and references: a file for each argument, an example a line."""
+def _write_text(run: Run, output: str, split: str, texts: dict[int, dict[str, str | list[str]]]) -> list[Path]:
+    """Writes an output that is text, such as hypotheses and references: a file for each argument, an example a line.
+
+    Of lists, such as of several references, the second texts go to a file of their own, and so on.
+    """
     folder = run.translations if output == "text" else run.path / output
     folder.mkdir(exist_ok=True)
-    rows = [texts[number] for number in sorted(texts)]
-    files = {argument: folder / f"{split}.{argument}" for argument in rows[0]}
-    for argument, file in files.items():
-        file.write_text("".join(f"{row[argument]}\n" for row in rows), encoding="utf-8")
-    return list(files.values())
+    rows, files = [texts[number] for number in sorted(texts)], []
+    for argument in rows[0]:
+        values = [row[argument] for row in rows]
+        columns = zip_longest(*([value] if isinstance(value, str) else value for value in values), fillvalue="")
+        for number, column in enumerate(columns, 1):
+            files.append(folder / f"{split}.{argument}{f'.{number}' if number > 1 else ''}")
+            files[-1].write_text("".join(f"{line}\n" for line in column), encoding="utf-8")
+    return files
 
 
 def _sha256(path: Path) -> str:

@@ -5,8 +5,6 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from seqlab import registry
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
@@ -81,8 +79,13 @@ def check_cells(recipe: Path, argv: list[str]) -> None:
         if key.startswith("--model."):
             named[key.removeprefix("--model.")] = value if equals else following
     for key, value in named.items():
-        if (key == "cell" or key.endswith("_cell")) and isinstance(value, str) and not value.startswith(("{", "null")):
+        if _names_cell(key, value) and isinstance(value, str) and not value.startswith(("{", "null")):
             registry.find(registry.CELLS, parse_cell(value)[0])
+
+
+def _names_cell(key: str, value: Any) -> bool:
+    """Whether an argument of a task is a cell: by its name, as the task is not known to be one of seqlab's."""
+    return (key == "cell" or key.endswith("_cell")) and isinstance(value, str | dict)
 
 
 def _parse(recipe: Path | None, argv: list[str], brief: bool) -> "Settings":
@@ -111,24 +114,36 @@ def train(
     from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch import seed_everything
 
+    from seqlab.commands.fit_checks import check_gradient, check_monitor, check_unchanged, find_source
     from seqlab.runs import rebuild, restore
     from seqlab.suppliers import find_suppliers
+    from seqlab.tasks.cells import cell_factory
     from seqlab.training.allocator import keep_freed_memory
     from seqlab.training.checkpoints import Record, load_checkpoint
+    from seqlab.training.freezing import trained_parameters
     from seqlab.training.summary import describe_model, write_summary
 
     keep_freed_memory()
     seed_everything(settings.config.seed, workers=True, verbose=False)
+    check_gradient(settings)
+    for key, cell in vars(settings.config.model).items():
+        if _names_cell(key, cell):
+            cell_factory(cell)  # raises what is wrong with its options before a tokenizer is trained
     checkpoint = load_checkpoint(run.last) if resume else None
+    source = find_source(settings, run) if checkpoint is None else None
     if checkpoint is not None:
-        _check_unchanged(settings, checkpoint)
+        check_unchanged(settings, checkpoint)
         task, data = rebuild(settings, checkpoint, run.last)
         data.prepare()
     else:
         data = settings.make_data()
+        if source is not None:
+            source.give_tokenizers(data)
         data.prepare()
         task = settings.make_task(data)
-    _check_monitor(settings, task)
+        if source is not None:
+            log.info("%s", source.give_weights(task, task.training_settings.init_only))
+    check_monitor(settings, task)
     try:
         trainer, throughput = make_trainer(run, settings)
         suppliers = find_suppliers(task, settings.dump(), recipe)
@@ -136,7 +151,12 @@ def train(
             before = checkpoint["seqlab"].get("suppliers", {})
             suppliers |= {what: before[what] for what in before if what.startswith("recipe ")}
         trainer.callbacks.insert(0, Record(settings.dump(), suppliers))
-        task.schedule.configure(task.make_optimizer(task.parameters()), trainer.max_steps)  # raises what it would later
+        optimizer = task.make_optimizer(trained_parameters(task).values())
+        task.schedule.configure(optimizer, trainer.max_steps)  # raises what it would later
+        if checkpoint is None:
+            task.initialise()
+            if source is not None:
+                source.check_kept(task)
         with ExitStack() as stack:
             if is_first_process():
                 stack.enter_context(run.lock())
@@ -151,48 +171,14 @@ def train(
                 if run.last.is_file():
                     step = load_checkpoint(run.last)["global_step"]
                     log.info("go on from step %s with: seqlab fit --run %s --resume", f"{step:,}", run)
+                else:
+                    log.info("no checkpoint was written yet: to start anew, add --overwrite")
                 raise KeyboardInterrupt from exit
             if trainer.is_global_zero:
                 best, _, _ = restore(run, settings)
                 write_summary(run, best, data, trainer, throughput, settings.config.checkpoint)
     except MisconfigurationException as error:
         raise UserError(str(error)) from error
-
-
-CHANGEABLE = ("trainer.", "checkpoint.", "data.val", "data.test", "data.workers")
-"""Settings that a resumed run may change; another one would make it a run that never was."""
-
-
-def _check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
-    """A resumed run goes on with the settings it began with.
-
-    Raises:
-        UserError: A flag changes one that it may not.
-    """
-    before, now = (_flat(yaml.safe_load(text)) for text in (checkpoint["seqlab"]["config"], settings.dump()))
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE)]
-    if changed:
-        raise UserError(
-            f"--resume goes on as the run began, so {', '.join(sorted(changed))} cannot change; only trainer.*, "
-            "checkpoint.*, data.val, data.test and data.workers can"
-        )
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name."""
-    if not isinstance(values, dict):
-        return {prefix: values}
-    return {name: value for key in values for name, value in _flat(values[key], f"{prefix}.{key}".strip(".")).items()}
-
-
-def _check_monitor(settings: "Settings", task: Any) -> None:
-    """The score that chooses checkpoints must be one of the task's."""
-    known = [f"val/{name}" for name in task.metrics]
-    for key, name in (("checkpoint.monitor", settings.config.checkpoint.monitor), ("schedule", task.schedule.monitor)):
-        if name is not None and name not in known:
-            raise UserError(
-                f"{key}: no score named {name!r}{registry.nearest(name, known)} (there are: {', '.join(known)})"
-            )
 
 
 def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
@@ -229,4 +215,6 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    if config.trainer.sync_batchnorm and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
+        raise UserError("trainer.sync_batchnorm needs GPUs: torch does not synchronise batch normalisation on CPUs")
     return trainer, throughput

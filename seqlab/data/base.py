@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -56,6 +57,10 @@ class DataModule(LightningDataModule, ABC):
     @abstractmethod
     def encoded(self, split: str) -> Examples:
         """The examples of a split as numbers, ready to be made batches of; it is asked for once."""
+
+    def passes(self) -> Sequence[tuple[int, float]]:
+        """How often an epoch passes over which training examples; see :func:`seqlab.data.batches.plan_training`."""
+        return ()
 
     def prepare(self) -> None:
         """Reads every split that has a corpus, so that what is wrong with one shows before anything is written.
@@ -118,5 +123,6 @@ class DataModule(LightningDataModule, ABC):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
             accumulate=trainer.accumulate_grad_batches if trainer else 1,
+            passes=self.passes(),
         )
         return PlannedBatches(examples, plan)

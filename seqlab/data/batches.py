@@ -6,7 +6,7 @@ that was cut can be taken up by counting. Each rank takes every world-th batch.
 Shape suffixes: N = examples, B = examples of a batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -56,8 +56,9 @@ def plan_training(
     rank: int = 0,
     world_size: int = 1,
     accumulate: int = 1,
+    passes: Sequence[tuple[int, float]] = (),
 ) -> Plan:
-    """Plans one epoch of training: every example once, in an order of the epoch's own.
+    """Plans one epoch of training: every example once, or as often as asked for, in an order of the epoch's own.
 
     Examples are shuffled, sorted by length within pools, cut into batches, and the batches are shuffled. The largest
     batches are split until every rank has the same number, so that no example is dropped and no rank waits for another
@@ -71,16 +72,19 @@ def plan_training(
         rank: Number of this device.
         world_size: Number of devices.
         accumulate: Batches of one device that make one optimizer step.
+        passes: For each of the corpora that the examples are of, one after the other: how many examples it has, and how
+            often the epoch passes over them. 2.5 is twice over all and once over half of them, drawn anew in each
+            epoch. Once over all examples, if empty.
 
     Raises:
         UserError: There are fewer examples than devices.
     """
     target_lengths_N = examples.target_lengths_N
-    count = len(target_lengths_N)
+    random = np.random.default_rng([seed, epoch])
+    order_N = random.permutation(_drawn(passes or [(len(target_lengths_N), 1.0)], random))
+    count = len(order_N)
     if count < world_size:
         raise UserError(f"{count} training examples cannot be shared among {world_size} devices")
-    random = np.random.default_rng([seed, epoch])
-    order_N = random.permutation(count)
     pools = np.split(order_N, range(POOL, count, POOL))
     batches = _cut(examples, np.concatenate([_by_length(examples, pool) for pool in pools]), batch_tokens)
     while len(batches) % world_size and _split_largest(batches):
@@ -92,6 +96,18 @@ def plan_training(
     window = world_size * accumulate
     step_tokens = np.repeat(np.add.reduceat(tokens, range(0, len(tokens), window)), window)[: len(tokens)]
     return Plan(batches[rank::world_size], step_tokens[rank::world_size].tolist())
+
+
+def _drawn(passes: Sequence[tuple[int, float]], random: np.random.Generator) -> np.ndarray:
+    """The examples of an epoch, one corpus after the other."""
+    parts, first = [], 0
+    for count, weight in passes:
+        whole, rest = divmod(round(weight * count), max(count, 1))
+        parts += [np.arange(first, first + count)] * whole
+        if rest:
+            parts.append(first + random.choice(count, rest, replace=False, shuffle=False))
+        first += count
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
 def plan_evaluation(examples: Examples, batch_tokens: int, *, rank: int = 0, world_size: int = 1) -> Plan:

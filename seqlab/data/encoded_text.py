@@ -1,29 +1,48 @@
-"""A text as one sequence of token ids, encoded once and then mapped from a file.
+"""Texts as token ids, encoded once and then mapped from a file.
 
-Shape suffixes: S = tokens of the text, N = its documents.
+Shape suffixes: S = tokens of all texts, N = texts, such as documents, or the sentences of one side.
 """
 
 import hashlib
 import logging
-import os
+import sys
+import tempfile
+import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from uuid import uuid4
 
 import numpy as np
+from tqdm import tqdm
 
+from seqlab.data.cache import CACHED_FROM, cache_folder
+from seqlab.data.encoding import PROCESSES_FROM, Documents, Encoder, encode_text, encoded_chunks, idle_cores
 from seqlab.data.tokenizers import EOS, UNK, Tokenizer
 from seqlab.files import replacing
 
+__all__ = ["EncodedText", "Sizes", "Tokens", "decode_text", "encode_documents", "encode_text", "encode_texts"]
+
 log = logging.getLogger("seqlab")
 
-CACHED_FROM = 1 << 22
-"""Bytes of text from which on its tokens are kept in a file. Less is encoded in a second or two."""
-
-FORMAT = b"seqlab tokens 1: lines end in EOS"
+FORMAT = b"seqlab tokens 2: texts end in EOS"
 """To be changed with what files of tokens hold."""
+
+MANY_UNKNOWN = 0.05
+LOOKED_AT = 1 << 16
+"""Texts of a file whose ends are looked at when it is opened."""
+
+
+class Tokens(NamedTuple):
+    """Texts one after the other, each of which ends in EOS."""
+
+    tokens_S: np.ndarray
+    """Token ids, int32."""
+    starts_N: np.ndarray
+    """Number of the first token of each text, int64."""
+    unknown: int
+    """Tokens that are UNK."""
 
 
 class Sizes(NamedTuple):
@@ -58,11 +77,6 @@ class EncodedText(NamedTuple):
         return Sizes(int(self.words_N.sum()), int(self.bytes_N.sum()), int(np.count_nonzero(self.tokens_S == UNK)))
 
 
-def encode_text(text: str, tokenizer: Tokenizer) -> list[int]:
-    """Token ids of a text: those of its lines, each closed by EOS. An empty line is a lone EOS."""
-    return [token for line in text.split("\n") for token in (*tokenizer.encode(line), EOS)]
-
-
 def decode_text(tokens: Iterable[int], tokenizer: Tokenizer) -> str:
     """The text of token ids, with a line feed for each EOS."""
     lines: list[list[int]] = [[]]
@@ -75,11 +89,7 @@ def decode_text(tokens: Iterable[int], tokenizer: Tokenizer) -> str:
 
 
 def encode_documents(documents: Iterable[str], tokenizer: Tokenizer) -> EncodedText:
-    """Encodes documents, or takes their tokens from an earlier time.
-
-    Tokens of a large text are kept in the folder that the environment variable ``SEQLAB_CACHE`` names, else in
-    ``~/.cache/seqlab``, by a checksum of text, documents and tokenizer, and mapped into memory. Where that cannot be
-    written they stay in memory.
+    """Encodes documents, or takes their tokens from an earlier time; see :func:`encode_texts`.
 
     Args:
         documents: At least one; iterated over twice.
@@ -92,60 +102,161 @@ def encode_documents(documents: Iterable[str], tokenizer: Tokenizer) -> EncodedT
         words.append(len(document.split()) + data.count(b"\n"))
         sizes.append(len(data))
     words_N, bytes_N = np.frombuffer(words, dtype=np.int64), np.frombuffer(sizes, dtype=np.int64)
-    if bytes_N.sum() < CACHED_FROM:
-        tokens_S, starts_N = _encode(documents, tokenizer)
-    else:
-        key = hashlib.sha256(FORMAT + digest.digest() + bytes_N.tobytes() + tokenizer.model).hexdigest()
-        tokens_S, starts_N = _cached(key, documents, tokenizer, len(bytes_N))
-    return EncodedText(tokens_S, starts_N, words_N, bytes_N, digest.hexdigest())
+    tokens = encode_texts(
+        documents,
+        Documents(tokenizer),
+        size=int(bytes_N.sum()),
+        count=len(bytes_N),
+        checksum=digest.digest() + hashlib.sha256(bytes_N.tobytes()).digest(),
+        label="the text",
+    )
+    return EncodedText(tokens.tokens_S, tokens.starts_N, words_N, bytes_N, digest.hexdigest())
 
 
-def _encode(documents: Iterable[str], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
-    tokens, starts = array("i"), array("q")
-    for document in documents:
-        starts.append(len(tokens))
-        tokens.extend(encode_text(document, tokenizer))
-    return np.frombuffer(tokens, dtype=np.int32), np.frombuffer(starts, dtype=np.int64)
+def encode_texts(
+    texts: Iterable[str],
+    encoder: Encoder,
+    *,
+    size: int,
+    count: int,
+    label: str,
+    checksum: bytes | None = None,
+    processes: int | None = None,
+) -> Tokens:
+    """Encodes texts, or takes their tokens from an earlier time.
 
+    Tokens of a large text are written to a file while they are made, and mapped into memory. They are kept in the
+    folder that the environment variable ``SEQLAB_CACHE`` names, else in ``~/.cache/seqlab``, by a checksum of texts and
+    tokenizer. Where that cannot be written they stay in memory.
 
-# ---------------------------------------------------------------------------------------------------------------- cache
+    Args:
+        texts: The texts; iterated over again where writing fails.
+        encoder: What encodes them. With a checksum, all that it does must follow from its class and its tokenizer.
+        size: Their bytes.
+        count: Their number.
+        label: What they are, for progress.
+        checksum: That of their text and where each of them ends; without one nothing is taken from or kept for another
+            time.
+        processes: How many encode; if None, one or, of a large text, as many as there are cores.
+    """
+    if processes is None:
+        processes = idle_cores() if size >= PROCESSES_FROM else 1
 
+    def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return _encode(texts, encoder, size, count, label, processes)
 
-def _cached(key: str, documents: Iterable[str], tokenizer: Tokenizer, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens of documents from the cache, where they are put if they are not there, and the documents' starts."""
+    folder = cache_folder("tokens") if size >= CACHED_FROM else None
+    if folder is None:
+        return _in_memory(chunks())
+    files = None
+    if checksum is not None:
+        kind = type(encoder).__name__.encode()
+        key = hashlib.sha256(b"\0".join([FORMAT, kind, checksum, encoder.tokenizer.model])).hexdigest()
+        files = folder / f"{key}.tokens.npy", folder / f"{key}.starts.npy"
+        found = _open(*files, count)
+        if found is not None:
+            return found
     try:
-        folder = Path(os.environ.get("SEQLAB_CACHE") or Path("~/.cache/seqlab").expanduser()) / "tokens"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
-        log.info("data: tokens stay in memory, since they cannot be cached: %s", error)
-        return _encode(documents, tokenizer)
-    files = folder / f"{key}.tokens.npy", folder / f"{key}.starts.npy"
-    found = _open(*files, count)
-    if found is not None:
-        return found
-    arrays = _encode(documents, tokenizer)
-    try:
-        for file, values in zip(files, arrays, strict=True):
-            _write(file, values)
+        if files is None:
+            return _in_nameless_file(chunks(), folder)
+        with replacing(files[0], suffix=uuid4().hex) as stream:
+            bounds = _write_tokens(stream, chunks())
+        with replacing(files[1], suffix=uuid4().hex) as stream:
+            np.save(stream, bounds)
     except OSError as error:
         log.info("data: tokens stay in memory, since they cannot be cached: %s", error)
-        return arrays
-    return _open(*files, count) or arrays
+        return _in_memory(chunks())
+    return _open(*files, count) or _in_memory(chunks())
 
 
-def _open(tokens: Path, starts: Path, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+def tell_unknown(what: str, unknown: int, tokens: int, remedy: str, many: float = MANY_UNKNOWN) -> None:
+    """Logs which share of a text became ``<unk>``: nothing if none did, a warning if many did.
+
+    Args:
+        what: What the tokens are, such as ``tokens of data.val``.
+        unknown: Those that are UNK.
+        tokens: All of them.
+        remedy: What to do about it, or to look for.
+        many: The largest share that is no reason for a warning.
+    """
+    if unknown > many * tokens:
+        log.warning("data: %.0f %% of the %s are unknown to the tokenizer: %s", 100 * unknown / tokens, what, remedy)
+    elif unknown:
+        log.info("data: %.2g %% of the %s are <unk>", 100 * unknown / tokens, what)
+
+
+# ------------------------------------------------------------------------------------------------------------- encoding
+
+
+def _encode(
+    texts: Iterable[str], encoder: Encoder, size: int, count: int, label: str, processes: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Encodes texts chunk by chunk; of a large text with a bar, or, where there is no terminal, with lines."""
+    bar, large, start = sys.stderr.isatty(), size >= PROCESSES_FROM, time.monotonic()
+    if large and not bar:
+        log.info("data: encoding %s: %s of them, in %s processes", label, f"{count:,}", processes)
+    with tqdm(
+        total=count, desc=f"encoding {label}", unit_scale=True, leave=False, disable=not (large and bar)
+    ) as shown:
+        for tokens, lengths in encoded_chunks(texts, encoder, processes):
+            shown.update(len(lengths))
+            yield tokens, lengths
+    if large and not bar:
+        log.info("data: encoded %s in %.0f s", label, time.monotonic() - start)
+
+
+def _in_memory(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Tokens:
+    tokens = array("i")
+    bounds = _drain(chunks, tokens.frombytes)
+    return Tokens(np.frombuffer(tokens, dtype=np.int32), bounds[:-2], int(bounds[-1]))
+
+
+def _in_nameless_file(chunks: Iterable[tuple[np.ndarray, np.ndarray]], folder: Path) -> Tokens:
+    """Tokens for this process alone; the file is gone with them."""
+    with tempfile.TemporaryFile(dir=folder) as stream:
+        bounds = _drain(chunks, stream.write)
+        stream.flush()
+        return Tokens(np.memmap(stream, dtype=np.int32, mode="r", shape=(int(bounds[-2]),)), bounds[:-2], bounds[-1])
+
+
+def _drain(chunks: Iterable[tuple[np.ndarray, np.ndarray]], write: Callable[[Any], Any]) -> np.ndarray:
+    """Writes the tokens of chunks; returns the start of each text, the number of tokens, and how many are UNK."""
+    lengths, unknown = [np.zeros(1, dtype=np.int64)], 0
+    for tokens, lengths_N in chunks:
+        write(tokens.tobytes())
+        unknown += int(np.count_nonzero(tokens == UNK))
+        lengths.append(lengths_N)
+    return np.append(np.cumsum(np.concatenate(lengths)), unknown)
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+def _write_tokens(stream: BinaryIO, chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Writes an array whose length is not known before its end; returns the bounds, as :func:`_drain` does."""
+
+    def head(length: int) -> None:  # of the same size for any length
+        descr = np.lib.format.dtype_to_descr(np.dtype(np.int32))
+        values = {"descr": descr, "fortran_order": False, "shape": (length,)}
+        np.lib.format.write_array_header_1_0(stream, values)
+
+    head(0)
+    bounds = _drain(chunks, stream.write)
+    stream.seek(0)
+    head(int(bounds[-2]))
+    return bounds
+
+
+def _open(tokens: Path, starts: Path, count: int) -> Tokens | None:
     """What two files hold; None if there are none, or they hold something else."""
     try:
         tokens_S = np.load(tokens, mmap_mode="r", allow_pickle=False)
-        starts_N = np.load(starts, mmap_mode="r", allow_pickle=False)
-        whole = tokens_S.dtype == np.int32 and starts_N.dtype == np.int64 and starts_N.shape == (count,)
-        # Before each document, and at the very end, there is an EOS: a quick look at much of the file.
-        return (tokens_S, starts_N) if whole and (tokens_S[starts_N - 1] == EOS).all() else None
+        bounds = np.load(starts, mmap_mode="r", allow_pickle=False)
+        if (tokens_S.dtype, bounds.dtype, bounds.shape) != (np.int32, np.int64, (count + 2,)):
+            return None
+        ends = bounds[1:-1][:: count // LOOKED_AT + 1]
+        # Each text ends in EOS: a quick look at much of the file.
+        whole = bounds[0] == 0 and bounds[-2] == len(tokens_S) and (tokens_S[ends - 1] == EOS).all()
+        return Tokens(tokens_S, bounds[:-2], int(bounds[-1])) if whole else None
     except (OSError, ValueError, IndexError, EOFError):
         return None
-
-
-def _write(file: Path, values: np.ndarray) -> None:
-    """Puts an array in its place, where other processes may be about to put the same."""
-    with replacing(file, suffix=uuid4().hex) as stream:
-        np.save(stream, values)

@@ -8,10 +8,11 @@ from datasets import Dataset
 
 from seqlab.data.base import DataModule
 from seqlab.data.batches import PlannedBatches
-from seqlab.data.encoded_text import EncodedText, encode_documents
+from seqlab.data.encoded_text import EncodedText, encode_documents, tell_unknown
 from seqlab.data.streams import Documents, Windows
 from seqlab.data.text_corpora import Texts, Unit, own_splits, text_corpus
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer
+from seqlab.data.trained_tokenizers import train_tokenizer
 from seqlab.errors import UserError
 
 log = logging.getLogger("seqlab")
@@ -87,6 +88,12 @@ class LanguageText(DataModule):
                 raise UserError(f"data.{name} ({size}) must be positive")
         if not isinstance(tokenizer, TokenizerSettings):
             raise UserError(f"data.tokenizer is a group of settings such as {{kind: word}}, not {tokenizer!r}")
+        tokenizer.check()
+        if tokenizer.dropout:
+            raise UserError(
+                "data.tokenizer.dropout is drawn anew in each epoch, for pairs of sentences; running text is encoded "
+                "once: leave it 0"
+            )
         self.names = {"train": train, "val": val, "test": test}
         self.document, self.key, self.settings = document, key, tokenizer
         self.stateful, self.streams, self.window, self.random_window = stateful, streams, window, random_window
@@ -147,10 +154,7 @@ class LanguageText(DataModule):
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, trained now if there is none yet."""
         if self._tokenizer is None:
-            documents = Texts(self.text("train"))
-            log.info("data: training a %s tokenizer on %s documents", self.settings.kind, f"{len(documents):,}")
-            lines = (line for document in documents for line in document.split("\n"))
-            self._tokenizer = Tokenizer.train(lines, self.settings)
+            self._tokenizer = train_tokenizer(self.text("train"), ["text"], self.settings, unit="documents")
         return self._tokenizer
 
     def encoded(self, split: str) -> Documents:
@@ -166,12 +170,7 @@ class LanguageText(DataModule):
                 "data: held the last %s training documents out for validation (data.val is null)", f"{len(documents):,}"
             )
         if split != "train":
-            if unknown > MANY_UNKNOWN * tokens:
-                log.warning(
-                    "data: %.0f %% of the tokens of data.%s are unknown to the tokenizer: is it text of the same kind?",
-                    100 * unknown / tokens,
-                    split,
-                )
+            tell_unknown(f"tokens of data.{split}", unknown, tokens, "is it text of the same kind?", many=MANY_UNKNOWN)
             return documents
         log.info(
             "data: %s training tokens in %s documents, %.2f %% of them unknown; a vocabulary of %s",

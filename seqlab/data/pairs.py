@@ -5,14 +5,20 @@ Shape suffixes: S = source steps, T = target steps, B = sentences, N = pairs of 
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
 
-from seqlab.data.tokenizers import BOS, EOS, PAD, Tokenizer
+from seqlab.data.arrow import Texts
+from seqlab.data.checksums import column_checksum
+from seqlab.data.encoded_text import Tokens, encode_texts
+from seqlab.data.encoding import DroppingLines, Encoder, Lines
+from seqlab.data.tokenizers import BOS, PAD, Tokenizer
+
+SIDES = ("source", "target")
 
 
 class Batch(NamedTuple):
@@ -29,12 +35,12 @@ class Batch(NamedTuple):
     """Number of target tokens to be predicted in this batch."""
     step_tokens: int
     """The same in all batches of its optimizer step, over all devices and accumulated batches."""
-    references: list[str]
-    """Target sentences as raw text; empty in training."""
+    references: list[list[str]]
+    """The reference translations of each sentence as raw text, one or more; empty in training."""
 
 
 class Ragged:
-    """Sequences of token ids of different lengths, in one flat array.
+    """Sequences of token ids of different lengths, in one flat array that may be mapped from a file.
 
     Args:
         sequences: The sequences.
@@ -43,34 +49,54 @@ class Ragged:
     def __init__(self, sequences: Iterable[Sequence[int] | np.ndarray]):
         kept = [np.asarray(sequence, dtype=np.int32) for sequence in sequences]
         self.lengths_N = np.array([len(sequence) for sequence in kept], dtype=np.int64)
-        self._ends = np.cumsum(self.lengths_N)
         self._flat = np.concatenate(kept) if kept else np.empty(0, dtype=np.int32)
+        self._starts = np.cumsum(self.lengths_N) - self.lengths_N
+        self._index_N: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> "Ragged":
+        """The texts of encoded ones, each with its EOS; nothing of their tokens is read or copied."""
+        ragged = cls.__new__(cls)
+        # As plain arrays: those that are mapped from a file are slow to index.
+        ragged._flat, ragged._starts = tokens.tokens_S.view(np.ndarray), tokens.starts_N.view(np.ndarray)
+        ragged.lengths_N = np.diff(ragged._starts, append=len(ragged._flat)).astype(np.int32)
+        ragged._index_N = None
+        return ragged
 
     def __len__(self) -> int:
         return len(self.lengths_N)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        end = self._ends[index]
-        return self._flat[end - self.lengths_N[index] : end]
+        start = self._starts[index if self._index_N is None else self._index_N[index]]
+        return self._flat[start : start + self.lengths_N[index]]
 
     def select(self, index_N: np.ndarray) -> "Ragged":
-        """The given sequences."""
-        return Ragged(self[index] for index in index_N)
+        """The given sequences; their tokens are not copied."""
+        chosen = copy(self)
+        chosen._index_N, chosen.lengths_N = _chosen(self._index_N, index_N), self.lengths_N[index_N]
+        return chosen
 
     def padded(self, index_B: np.ndarray, opening: Sequence[int], closing: Sequence[int]) -> Tensor:
         """The given sequences between ``opening`` and ``closing``, padded on the right, as ``[time, B]``."""
-        steps = int(self.lengths_N[index_B].max()) + len(opening) + len(closing)
-        rows = np.full((len(index_B), steps), PAD, dtype=np.int64)
-        for row, index in zip(rows, index_B, strict=True):
-            tokens = self[index]
-            row[: len(opening)] = opening
-            row[len(opening) : len(opening) + len(tokens)] = tokens
-            row[len(opening) + len(tokens) :][: len(closing)] = closing
-        return torch.from_numpy(rows.T.copy())
+        lengths_B, before = self.lengths_N[index_B], len(opening)
+        starts_B = self._starts[index_B if self._index_N is None else self._index_N[index_B]]
+        steps_S1 = np.arange(lengths_B.max())[:, None]
+        real_SB = steps_S1 < lengths_B
+        rows = np.full((before + len(steps_S1) + len(closing), len(index_B)), PAD, dtype=np.int64)
+        rows[:before] = np.reshape(opening, (-1, 1))
+        rows[before:][: len(steps_S1)][real_SB] = self._flat[(starts_B + steps_S1)[real_SB]]
+        for number, token in enumerate(closing, before):
+            rows[lengths_B + number, np.arange(len(index_B))] = token
+        return torch.from_numpy(rows)
+
+
+def _chosen(index_N: np.ndarray | None, chosen_N: np.ndarray) -> np.ndarray:
+    """Numbers among all of those that are chosen among some; in half the memory of NumPy's own."""
+    return (chosen_N if index_N is None else index_N[chosen_N]).astype(np.int32)
 
 
 class EncodedPairs:
-    """A parallel corpus as token ids.
+    """A parallel corpus as token ids, each sentence closed by EOS.
 
     Args:
         corpus: Its text, with the columns ``source`` and ``target``.
@@ -79,9 +105,47 @@ class EncodedPairs:
     """
 
     def __init__(self, corpus: Dataset, source_tokenizer: Tokenizer, target_tokenizer: Tokenizer):
-        self.corpus = corpus
-        self.source = Ragged(source_tokenizer.encode(line) for line in corpus["source"])
-        self.target = Ragged(target_tokenizer.encode(line) for line in corpus["target"])
+        self._text = corpus
+        self._index_N: np.ndarray | None = None
+        self._tokenizers = {"source": source_tokenizer, "target": target_tokenizer}
+        self.unknown: dict[str, tuple[int, int]] = {}
+        """For each side, how many of its tokens are UNK, and how many tokens it has, each EOS left out."""
+        sides = [self._encoded(side, Lines(tokenizer)) for side, tokenizer in self._tokenizers.items()]
+        for side, tokens in zip(SIDES, sides, strict=True):
+            self.unknown[side] = tokens.unknown, len(tokens.tokens_S) - len(tokens.starts_N)
+        self.source, self.target = map(Ragged.of, sides)
+
+    def _encoded(self, side: str, encoder: Encoder, **options: Any) -> Tokens:
+        checksum, size = column_checksum(self._text, side)
+        options = {"checksum": checksum, **options}
+        return encode_texts(
+            Texts(self._text, side), encoder, size=size, count=len(self._text), label=f"{side} sentences", **options
+        )
+
+    def with_dropout(self, dropout: Sequence[float], *, seed: int, epoch: int, processes: int = 1) -> "EncodedPairs":
+        """The same pairs with their merges drawn anew, by seed, epoch, the pair's number in its corpus and side.
+
+        Args:
+            dropout: Probability of dropping a merge of BPE, of the source and of the target side.
+            seed: Seed of the run.
+            epoch: Number of the epoch.
+            processes: How many encode; see :func:`seqlab.data.encoded_text.encode_texts`.
+
+        Raises:
+            UserError: A side that has dropout does not merge.
+        """
+        drawn = copy(self)
+        for number, (side, probability) in enumerate(zip(SIDES, dropout, strict=True)):
+            if probability:
+                encoder = DroppingLines(self._tokenizers[side], probability, seed, epoch, number)
+                ragged = Ragged.of(self._encoded(side, encoder, checksum=None, processes=processes))
+                setattr(drawn, side, ragged if self._index_N is None else ragged.select(self._index_N))
+        return drawn
+
+    @property
+    def corpus(self) -> Dataset:
+        """The text of the pairs."""
+        return self._text if self._index_N is None else self._text.select(self._index_N)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -89,17 +153,17 @@ class EncodedPairs:
     @property
     def source_lengths_N(self) -> np.ndarray:
         """Number of source steps of each pair, EOS included."""
-        return self.source.lengths_N + 1
+        return self.source.lengths_N
 
     @property
     def target_lengths_N(self) -> np.ndarray:
         """Number of target tokens to be predicted in each pair, EOS included."""
-        return self.target.lengths_N + 1
+        return self.target.lengths_N
 
     def select(self, index_N: np.ndarray) -> "EncodedPairs":
         """The given pairs."""
         chosen = copy(self)
-        chosen.corpus = self.corpus.select(index_N)
+        chosen._index_N = _chosen(self._index_N, index_N)
         chosen.source, chosen.target = self.source.select(index_N), self.target.select(index_N)
         return chosen
 
@@ -107,10 +171,16 @@ class EncodedPairs:
         """The batch of the given pairs, with its references where they are asked for."""
         return Batch(
             index_B=torch.from_numpy(index_B),
-            source_SB=self.source.padded(index_B, [], [EOS]),
-            source_lengths_B=torch.from_numpy(self.source_lengths_N[index_B]),
-            target_TB=self.target.padded(index_B, [BOS], [EOS]),
+            source_SB=self.source.padded(index_B, [], []),
+            source_lengths_B=torch.from_numpy(self.source_lengths_N[index_B].astype(np.int64)),
+            target_TB=self.target.padded(index_B, [BOS], []),
             tokens=int(self.target_lengths_N[index_B].sum()),
             step_tokens=step_tokens,
-            references=self.corpus[index_B.tolist()]["target"] if references else [],
+            references=self._references(index_B) if references else [],
         )
+
+    def _references(self, index_B: np.ndarray) -> list[list[str]]:
+        """The references of pairs: the target, or the column ``references`` where there is one."""
+        numbers = index_B if self._index_N is None else self._index_N[index_B]
+        rows = self._text[numbers.tolist()]
+        return rows["references"] if "references" in rows else [[target] for target in rows["target"]]

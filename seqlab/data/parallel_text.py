@@ -8,35 +8,47 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from seqlab.data.arrow import Texts
 from seqlab.data.base import DataModule
 from seqlab.data.batches import PlannedBatches
-from seqlab.data.corpora import BUILT_IN, parallel_corpus
+from seqlab.data.corpora import Languages, own_splits, parallel_corpus
+from seqlab.data.encoded_text import tell_unknown
+from seqlab.data.encoding import idle_cores
+from seqlab.data.mixture import Training, checked_weights, scored_text, training_text
 from seqlab.data.pairs import EncodedPairs
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer
+from seqlab.data.trained_tokenizers import remedy, train_tokenizer
 from seqlab.errors import UserError
 
 log = logging.getLogger("seqlab")
-
-HELD_OUT_SHARE, HELD_OUT_MOST = 0.02, 1000
 
 
 class ParallelText(DataModule):
     """Pairs of sentences in two languages.
 
-    The tokenizer is joint: one for both languages. It is trained on the training pairs at first use, and from then on
-    belongs to the run and to every checkpoint.
+    The tokenizer is joint: one for both languages, unless the target side has settings of its own. It is trained on the
+    training pairs at first use, and from then on belongs to the run and to every checkpoint.
 
     Args:
-        source: Source language: the suffix of its files, or a language of the phrasebook (en, de, fr, es).
+        source: Source language: the suffix of its files, its key in rows, or a language of the phrasebook (en, de, fr,
+            es).
         target: Target language.
-        train: Training pairs: phrasebook, a path prefix PREFIX of the files PREFIX.<source> and PREFIX.<target>, or two
-            files with a comma between them.
-        val: Validation pairs, the same way. null: the built-in corpus' own, or 2 % (at most 1,000) held out of train.
-        test: Test pairs, the same way. null: the built-in corpus' own, or none.
-        tokenizer: How the tokenizer is trained.
+        train: Training pairs: phrasebook; a path prefix PREFIX of the files PREFIX.<source> and PREFIX.<target>; two
+            files with a comma between them; a .tsv, .jsonl or .parquet file; hub:NAME or hub:NAME:CONFIG, a data set of
+            the Hugging Face Hub or a folder; or a list of several corpora.
+        val: Validation pairs, the same way, and with as many further references as the files or rows have. null: the
+            corpus' own, or 2 % (at most 1,000) held out of train.
+        test: Test pairs, the same way. null: the corpus' own, or none.
+        weights: How often an epoch passes over each training corpus: 2.5 is twice over the whole and once over a half
+            drawn anew. null: once over each.
+        source_key: Key of the source in rows of .jsonl, .parquet and the Hub; the language unless set.
+        target_key: Key of the target.
+        tokenizer: How the tokenizer is made.
+        target_tokenizer: How the target side's tokenizer is made, each side's then of its own text. null: one joint
+            tokenizer.
         batch_tokens: The most tokens of a training batch: pairs x longest side, padding included.
         max_length: Training pairs with a side of more tokens are left out, and counted.
-        workers: Processes that build batches ahead.
+        workers: Processes that build batches ahead; if any, several also draw the epochs of BPE-dropout.
         seed: Seed of the order of batches; the run's unless set.
     """
 
@@ -47,7 +59,11 @@ class ParallelText(DataModule):
         train: str | list[str] = "phrasebook",
         val: str | list[str] | None = None,
         test: str | list[str] | None = None,
+        weights: list[float] | None = None,
+        source_key: str | None = None,
+        target_key: str | None = None,
         tokenizer: TokenizerSettings = TokenizerSettings(),  # noqa: B008  (read, never changed)
+        target_tokenizer: TokenizerSettings | None = None,
         batch_tokens: int = 2000,
         max_length: int = 100,
         workers: int = 0,
@@ -56,50 +72,69 @@ class ParallelText(DataModule):
         super().__init__(batch_tokens, workers, seed)
         if max_length < 1:
             raise UserError(f"data.max_length must be positive, not {max_length}")
-        if not isinstance(tokenizer, TokenizerSettings):
-            raise UserError(f"data.tokenizer is a group of settings such as {{kind: bpe}}, not {tokenizer!r}")
+        for name, settings in (("tokenizer", tokenizer), ("target_tokenizer", target_tokenizer or tokenizer)):
+            if not isinstance(settings, TokenizerSettings):
+                raise UserError(f"data.{name} is a group of settings such as {{kind: bpe}}, not {settings!r}")
+            settings.check(f"data.{name}")
         self.source, self.target = source, target
         self.names = {"train": train, "val": val, "test": test}
-        self.settings, self.max_length = tokenizer, max_length
+        self.languages = Languages(source, target, source_key, target_key)
+        if not train:
+            raise UserError("data.train names no corpus")
+        self.weights = checked_weights(weights, len(self._named("train")))
+        self.settings, self.target_settings, self.max_length = tokenizer, target_tokenizer, max_length
         self._tokenizer: Tokenizer | None = None
+        self._kept = np.empty(0, dtype=np.int64)
+        self._target_tokenizer: Tokenizer | None = None
 
     # -------------------------------------------------------------------------------------------------------- text
 
+    def _named(self, split: str) -> list[str]:
+        """The names of a split's corpora; none if it has none."""
+        name = self.names[split]
+        if name is None:
+            name = self.names["train"] if split in self._own_splits else []
+        return [name] if isinstance(name, str) else name or []
+
     @cached_property
-    def _trained_on(self) -> tuple[Dataset, Dataset | None]:
-        """The training text, and what was held out of it for validation."""
-        name = self.names["train"]
-        assert name is not None
-        corpus = parallel_corpus(name, "train", self.source, self.target)
-        if self.names["val"] is not None or name in BUILT_IN:
-            return corpus, None
-        held_out = min(HELD_OUT_MOST, int(len(corpus) * HELD_OUT_SHARE))
-        if held_out < 1:
-            raise UserError(f"{len(corpus)} pairs are too few to hold some out for validation: give data.val")
-        order = np.random.default_rng(0).permutation(len(corpus))  # the same pairs whatever the run's seed
-        log.info("data: held %s of %s pairs out for validation (data.val is null)", f"{held_out:,}", f"{len(corpus):,}")
-        return corpus.select(np.sort(order[held_out:])), corpus.select(np.sort(order[:held_out]))
+    def _own_splits(self) -> set[str]:
+        """The splits that every training corpus has of its own."""
+        return set.intersection(*(set(own_splits(name)) for name in self._named("train")))
+
+    @cached_property
+    def _training(self) -> Training:
+        return training_text(self._corpora("train"), hold_out=not self._named("val"))
+
+    def _corpora(self, split: str) -> list[Dataset]:
+        return [parallel_corpus(name, split, self.languages) for name in self._named(split)]
 
     def text(self, split: str) -> Dataset:
         """The text of a split, with the columns ``source`` and ``target``.
+
+        A split that is scored has ``references`` too, a list of text whose first is the target, where there are several
+        of them.
 
         Raises:
             UserError: The split has no corpus, or the corpus cannot be read.
         """
         if split == "train":
-            return self._trained_on[0]
-        name = self.names[split]
-        if name is None and self.names["train"] in BUILT_IN:
-            name = self.names["train"]
-        if name is not None:
-            return parallel_corpus(name, split, self.source, self.target)
-        if split == "val" and (held_out := self._trained_on[1]) is not None:
+            return self._training.text
+        if self._named(split):
+            return scored_text(self._corpora(split))
+        if split == "val" and (held_out := self._training.held_out) is not None:
             return held_out
-        raise UserError(f"there is no {split} corpus: give one with --data.{split} PREFIX")
+        raise UserError(f"there is no {split} corpus: give one with --data.{split} NAME")
 
     def has(self, split: str) -> bool:
         """Whether a split has a corpus."""
-        return split != "test" or self.names["test"] is not None or self.names["train"] in BUILT_IN
+        return split != "test" or bool(self._named("test"))
+
+    def passes(self) -> list[tuple[int, float]]:
+        """For each training corpus, how many of its pairs are trained on, and how often an epoch passes over them."""
+        if self.weights is None:
+            return []
+        self._examples("train")  # which leaves some out
+        return self._training.passes(self._kept, self.weights)
 
     # -------------------------------------------------------------------------------------------------------- tokens
 
@@ -107,16 +142,20 @@ class ParallelText(DataModule):
     def source_tokenizer(self) -> Tokenizer:
         """The source side's tokenizer, trained now if there is none yet."""
         if self._tokenizer is None:
-            corpus = self.text("train")
-            log.info("data: training a %s tokenizer on %s pairs", self.settings.kind, f"{len(corpus):,}")
-            lines = [line for side in ("source", "target") for line in corpus[side]]
-            self._tokenizer = Tokenizer.train(lines, self.settings)
+            columns = ["source"] if self.target_settings else ["source", "target"]
+            self._tokenizer = train_tokenizer(self.text("train"), columns, self.settings)
         return self._tokenizer
 
     @property
     def target_tokenizer(self) -> Tokenizer:
-        """The target side's tokenizer: the same one."""
-        return self.source_tokenizer
+        """The target side's tokenizer: the same one, unless the target side has settings of its own."""
+        if self.target_settings is None:
+            return self.source_tokenizer
+        if self._target_tokenizer is None:
+            self._target_tokenizer = train_tokenizer(
+                self.text("train"), ["target"], self.target_settings, "data.target_tokenizer"
+            )
+        return self._target_tokenizer
 
     def encoded(self, split: str) -> EncodedPairs:
         """A split as token ids. Training pairs with an empty or too long side are left out, and counted.
@@ -125,14 +164,28 @@ class ParallelText(DataModule):
             UserError: No training pair is left.
         """
         pairs = EncodedPairs(self.text(split), self.source_tokenizer, self.target_tokenizer)
+        if split != "test":
+            for side, (unknown, tokens) in pairs.unknown.items():
+                own = side == "target" and self.target_settings is not None
+                tokenizer = self.target_tokenizer if own else self.source_tokenizer
+                advice = remedy(tokenizer, split, f"data.{'target_' if own else ''}tokenizer")
+                tell_unknown(f"{side} tokens of data.{split}", unknown, tokens, advice)
         return self._filtered(pairs) if split == "train" else pairs
 
+    def _plan(self, epoch: int) -> PlannedBatches:
+        dropout = self.settings.dropout, (self.target_settings or self.settings).dropout
+        if any(dropout):
+            pairs, processes = self._examples("train"), idle_cores() if self.workers else 1
+            assert isinstance(pairs, EncodedPairs)
+            self._splits["train"] = pairs.with_dropout(dropout, seed=self.seed, epoch=epoch, processes=processes)
+        return super()._plan(epoch)
+
     def _filtered(self, pairs: EncodedPairs) -> EncodedPairs:
-        lengths = np.stack([pairs.source.lengths_N, pairs.target.lengths_N])
+        lengths = np.stack([pairs.source_lengths_N, pairs.target_lengths_N]) - 1  # without EOS
         empty = lengths.min(0) == 0
         long = ~empty & (lengths.max(0) > self.max_length)
         counts = f"{empty.sum():,} with an empty side, {long.sum():,} with a side of over {self.max_length} tokens"
-        kept = np.flatnonzero(~empty & ~long)
+        kept = self._kept = np.flatnonzero(~empty & ~long).astype(np.int32)
         if not len(kept):
             raise UserError(f"none of {len(pairs):,} training pairs is left: {counts} (data.max_length)")
         log.info(
@@ -148,11 +201,12 @@ class ParallelText(DataModule):
         return PlannedBatches(batches.examples, batches.plan, references=True)
 
     def describe(self, split: str) -> dict[str, Any]:
-        """Name, languages, number of pairs and a checksum of the text of a split."""
-        corpus = self.text(split)
-        digest = hashlib.sha256()
-        for source, target in zip(corpus["source"], corpus["target"], strict=True):
-            digest.update(f"{source}\t{target}\n".encode())
+        """Name, languages, number of pairs and a checksum of the text of a split, all references included."""
+        corpus, digest = self.text(split), hashlib.sha256()
+        targets = Texts(corpus, "references" if "references" in corpus.column_names else "target")
+        for source, target in zip(Texts(corpus, "source"), targets, strict=True):
+            row = [source, target] if isinstance(target, str) else [source, *target]
+            digest.update(("\t".join(row) + "\n").encode())
         return {
             "name": self.names[split] or self.names["train"],
             "split": split,
@@ -164,10 +218,13 @@ class ParallelText(DataModule):
     # -------------------------------------------------------------------------------------------------------- state
 
     def state_dict(self) -> dict[str, Any]:
-        """The tokenizer, and the position in the training data."""
-        return {**super().state_dict(), "tokenizer": self.source_tokenizer.model}
+        """The tokenizer or tokenizers, and the position in the training data."""
+        state = {**super().state_dict(), "tokenizer": self.source_tokenizer.model}
+        return state | ({"target_tokenizer": self.target_tokenizer.model} if self.target_settings else {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up a saved tokenizer and position."""
+        """Takes up saved tokenizers and position."""
         super().load_state_dict(state_dict)
         self._tokenizer = load_tokenizer(state_dict["tokenizer"])
+        if self.target_settings:
+            self._target_tokenizer = load_tokenizer(state_dict["target_tokenizer"])

@@ -40,6 +40,8 @@ class StreamBatch(NamedTuple):
     """The same in all batches of its optimizer step, over all devices and accumulated batches."""
     index_B: Tensor
     """Numbers of the rows, or of the documents."""
+    streams: int
+    """Rows of the stream over all devices; 0 where documents are examples on their own."""
     sizes: Sizes
     """Sizes of the raw text, so that the sum over the batches of an evaluation, on all devices, is that of the split.
     A stream's are all with its first batch."""
@@ -110,7 +112,7 @@ class Windows:
     ):
         bounds = split_evenly(len(text.tokens_S), rows)
         lengths_R, share = np.diff(bounds), slice(*split_evenly(rows, world_size)[rank : rank + 2])
-        self.text, self.resets, self.accumulate = text, resets, accumulate
+        self.text, self.rows, self.resets, self.accumulate = text, rows, resets, accumulate
         self.index_B, self.starts_B, self.lengths_B = np.arange(rows)[share], bounds[:-1][share], lengths_R[share]
         if not len(self.index_B):  # as many batches as the other devices, since devices may wait for each other
             self.index_B = self.starts_B = self.lengths_B = np.zeros(1, dtype=np.int64)
@@ -153,6 +155,7 @@ class Windows:
             tokens=int(self.tokens_K[number]),
             step_tokens=step_tokens,
             index_B=torch.from_numpy(self.index_B),
+            streams=self.rows,
             sizes=self.sizes if number == 0 else Sizes(),
         )
 
@@ -190,6 +193,7 @@ class Documents:
             tokens=int(lengths_B.sum()),
             step_tokens=step_tokens,
             index_B=torch.from_numpy(index_B),
+            streams=0,
             sizes=Sizes(
                 int(self.text.words_N[numbers_B].sum()),
                 int(self.text.bytes_N[numbers_B].sum()),

@@ -5,18 +5,20 @@ documents begin. Lines end at a line feed; a carriage return before it is droppe
 """
 
 import glob
-import json
 import logging
-import textwrap
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from datasets import Dataset
 
-from seqlab.data.corpora import read_lines
+from seqlab.data.arrow import BATCH, Texts
+from seqlab.data.hub import HUB, hub_splits, hub_table
+from seqlab.data.lines import read_lines
+from seqlab.data.tables import Rows, checked_text, json_rows, missing, numbered, parquet_rows
 from seqlab.errors import UserError
+
+__all__ = ["Texts", "Unit", "own_splits", "text_corpus"]
 
 Unit = Literal["line", "paragraph", "file"]
 """A document is a line; or the lines up to a blank one, which belongs to it; or a whole file, of which a row of a table
@@ -25,9 +27,6 @@ Unit = Literal["line", "paragraph", "file"]
 log = logging.getLogger("seqlab")
 
 BUILT_IN = ("pydocs",)
-HUB = "hub:"
-HUB_SPLITS = {"train": ("train",), "val": ("validation", "valid", "val", "dev"), "test": ("test",)}
-
 LOCAL = "a text, .jsonl or .parquet file, a pattern such as 'texts/*.txt', or pydocs"
 
 
@@ -64,20 +63,6 @@ def text_corpus(name: str | list[str], split: str, unit: Unit = "line", key: str
     return Dataset.from_dict({"text": documents})
 
 
-class Texts:
-    """The documents of a corpus, read in batches: one by one a dataset gives them out many times slower."""
-
-    def __init__(self, corpus: Dataset):
-        self._corpus = corpus.with_format("arrow")
-
-    def __len__(self) -> int:
-        return len(self._corpus)
-
-    def __iter__(self) -> Iterator[str]:
-        for batch in self._corpus.iter(batch_size=1000):
-            yield from batch["text"].to_pylist()
-
-
 def own_splits(name: str | list[str]) -> tuple[str, ...]:
     """The splits that a corpus has of its own; none for files.
 
@@ -87,7 +72,7 @@ def own_splits(name: str | list[str]) -> tuple[str, ...]:
     if name in BUILT_IN:
         return ("train", "val", "test")
     if isinstance(name, str) and name.startswith(HUB):
-        return tuple(split for split, names in HUB_SPLITS.items() if set(names) & set(_load_hub(name)))
+        return hub_splits(name, LOCAL)
     return ()
 
 
@@ -156,103 +141,30 @@ def _paths(name: str | list[str]) -> list[Path]:
 def _texts_of(path: Path, key: str) -> Iterator[list[str]]:
     """The lines of each text of a file."""
     if path.suffix.lower() == ".jsonl":
-        for number, line in enumerate(read_lines(path), 1):
-            if line.strip():
-                yield _lines(_json_text(line, key, f"{path}, line {number}"))
+        yield from _row_texts(json_rows(path), key)
     elif path.suffix.lower() == ".parquet":
-        yield from map(_lines, _parquet_texts(path, key))
+        yield from _row_texts(parquet_rows(path, lambda columns, place: [_column(columns, key, place)]), key)
     else:
         yield read_lines(path)
 
 
-def _lines(text: str) -> list[str]:
-    """The lines of a text, whose last may have a line feed or not."""
-    return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]
-
-
-def _json_text(line: str, key: str, place: str) -> str:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{place}: not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{place}: not a JSON object but {_kind(value)}")
-    if key not in value:
-        keys = ", ".join(map(repr, value)) or "none"
-        raise UserError(f"{place}: no key {key!r} (its keys: {keys}); name another with data.key")
-    text = value[key]
-    if not isinstance(text, str):
-        raise UserError(f"{place}: {key!r} is not text but {_kind(text)}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"{place}: {key!r} holds half of a surrogate pair, which is no character") from error
-    return text
-
-
-def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), "a number")
-
-
-def _parquet_texts(path: Path, key: str) -> list[str]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        file = parquet.ParquetFile(path)
-        columns = file.schema_arrow.names
-        texts = file.read(columns=[key])[key].to_pylist() if key in columns else []
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from error
-    return _checked(texts, columns, key, str(path))
-
-
-def _checked(texts: Iterable[Any], columns: Iterable[str], key: str, place: str) -> list[str]:
-    """The column of a table, if it is there and is text.
-
-    Raises:
-        UserError: It is not.
-    """
-    if key not in columns:
-        raise UserError(f"{place}: no column {key!r} (its columns: {', '.join(columns)}); name another with data.key")
-    checked = list(texts)
-    for number, text in enumerate(checked, 1):
-        if not isinstance(text, str):
-            raise UserError(f"{place}, row {number}: {key!r} is not text but {_kind(text)}")
-    return checked
-
-
-# ------------------------------------------------------------------------------------------------------------- the Hub
-
-
 def _hub_texts(name: str, split: str, key: str) -> Iterator[list[str]]:
     """The lines of each row of a split of a data set."""
-    found = _load_hub(name)
-    names = [each for each in HUB_SPLITS[split] if each in found]
-    if not names:
-        raise UserError(f"{name} has no split {' or '.join(HUB_SPLITS[split])} (it has: {', '.join(found)})")
-    table = found[names[0]]
-    texts = table[key] if key in table.column_names else []
-    return map(_lines, _checked(texts, table.column_names, key, f"{name}, {names[0]}"))
+    table, place = hub_table(name, split, LOCAL)
+    column = table.select_columns([_column(table.column_names, key, place)]).with_format("arrow")
+    return _row_texts(numbered(column.iter(batch_size=BATCH), place), key)
 
 
-@lru_cache
-def _load_hub(name: str) -> Any:
-    """A data set of the Hub, or of its cache on this machine, by split. Code that comes with one is never run."""
-    import datasets
-    from huggingface_hub.utils import logging as hub_logging
+def _column(columns: Sequence[str], key: str, place: str) -> str:
+    if key not in columns:
+        raise missing("column", key, columns, place, "data.key")
+    return key
 
-    path, _, config = name.removeprefix(HUB).partition(":")
-    if not path:
-        raise UserError(f"{name!r} names nothing on the Hugging Face Hub: give {HUB}NAME or {HUB}NAME:CONFIG")
-    log.info("data: loading %s from the Hugging Face Hub", name)
-    level = hub_logging.get_verbosity()
-    hub_logging.set_verbosity_error()  # without a network, it would log each of its attempts
-    try:
-        return datasets.load_dataset(path, config or None)
-    except Exception as error:  # of any class, as whatever goes wrong in a network
-        reason = textwrap.shorten(str(error) or type(error).__name__, 300).rstrip(".")
-        raise UserError(f"cannot load {name} from the Hugging Face Hub: {reason}; without it, give {LOCAL}") from error
-    finally:
-        hub_logging.set_verbosity(level)
+
+def _row_texts(rows: Rows, key: str) -> Iterator[list[str]]:
+    """The lines of each row's text, whose last may have a line feed or not."""
+    for place, row in rows:
+        if key not in row:
+            raise missing("key", key, map(repr, row), place, "data.key")
+        text = checked_text(row[key], key, place)
+        yield [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]

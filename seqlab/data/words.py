@@ -1,17 +1,28 @@
-"""Tokenizers without a model of text: whole words, characters, bytes.
+"""Tokenizers without a model of text: whole words, characters, bytes; and what is done to text before any tokenizer.
 
 None of them normalises anything: the same word in other letters, or composed otherwise, is another word. Characters are
 counted here and not by SentencePiece, which normalises and drops spaces: a character language model has to account for
 every character of a text.
 """
 
+import base64
 import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import (
+    BOS,
+    EOS,
+    PAD,
+    UNK,
+    DroppingEncoder,
+    Tokenizer,
+    TokenizerSettings,
+    load_tokenizer,
+    prepare,
+)
 from seqlab.errors import UserError
 
 
@@ -37,7 +48,7 @@ class Vocabulary(Tokenizer):
         """The symbols of a line."""
 
     @classmethod
-    def counted(cls, lines: Iterable[str], settings: TokenizerSettings) -> "Vocabulary":
+    def counted(cls, lines: Iterable[str], settings: TokenizerSettings, name: str) -> "Vocabulary":
         """The most frequent symbols of the lines; of equally frequent ones, the first to be seen.
 
         Raises:
@@ -52,11 +63,15 @@ class Vocabulary(Tokenizer):
         kept = frequent[: max(0, settings.vocab_size - EOS - 1)]
         if len(kept) < 2:
             raise UserError(
-                f"the training text has {len(counts):,} different {cls.kind}s, of which data.tokenizer.min_count "
-                f"({settings.min_count:,}) and data.tokenizer.vocab_size ({settings.vocab_size:,}, special tokens "
+                f"the training text has {len(counts):,} different {cls.kind}s, of which {name}.min_count "
+                f"({settings.min_count:,}) and {name}.vocab_size ({settings.vocab_size:,}, special tokens "
                 f"included) leave {len(kept)}: there is nothing to learn from a vocabulary of less than 2"
             )
         return cls(kept)
+
+    @property
+    def kind_name(self) -> str:
+        return self.kind
 
     def encode(self, line: str) -> list[int]:
         return [self._tokens.get(symbol, UNK) for symbol in self.split(line)]
@@ -106,6 +121,10 @@ class Bytes(Tokenizer):
     def __init__(self) -> None:
         self.model = _to_json(kind="byte")
 
+    @property
+    def kind_name(self) -> str:
+        return "byte"
+
     def encode(self, line: str) -> list[int]:
         return [byte + EOS + 1 for byte in line.encode()]
 
@@ -116,12 +135,51 @@ class Bytes(Tokenizer):
         return EOS + 1 + 256
 
 
+class Prepared(Tokenizer):
+    """A tokenizer with something done to text before it; what it decodes is as it was encoded.
+
+    Args:
+        tokenizer: The tokenizer.
+        lowercase: Put text into lower case.
+        form: Put it into a Unicode normal form first: ``nfc``, ``nfkc``, or None.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, lowercase: bool, form: str | None):
+        self.tokenizer, self.lowercase, self.form = tokenizer, lowercase, form
+        inner = base64.b64encode(tokenizer.model).decode()
+        self.model = _to_json(kind=self.prepared, lowercase=lowercase, form=form, tokenizer=inner)
+
+    prepared: ClassVar[str] = "prepared"
+
+    @property
+    def kind_name(self) -> str:
+        return self.tokenizer.kind_name
+
+    def encode(self, line: str) -> list[int]:
+        return self.tokenizer.encode(prepare(line, self.lowercase, self.form))
+
+    def dropping(self, name: str = "data.tokenizer") -> DroppingEncoder:
+        encode = self.tokenizer.dropping(name)
+        return lambda line, kept: encode(prepare(line, self.lowercase, self.form), kept)
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        return self.tokenizer.decode(tokens)
+
+    def pieces(self) -> list[str]:
+        return self.tokenizer.pieces()
+
+    def __len__(self) -> int:
+        return len(self.tokenizer)
+
+
 VOCABULARIES: dict[str, type[Vocabulary]] = {"word": Words, "character": Characters}
 
 
 def load_vocabulary(model: bytes) -> Tokenizer:
     """The tokenizer whose ``model`` these bytes are."""
     values = json.loads(model)
+    if values["kind"] == Prepared.prepared:
+        return Prepared(load_tokenizer(base64.b64decode(values["tokenizer"])), values["lowercase"], values["form"])
     return Bytes() if values["kind"] == "byte" else VOCABULARIES[values["kind"]](values["symbols"])
 
 

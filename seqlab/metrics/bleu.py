@@ -1,5 +1,8 @@
 """BLEU, by sacreBLEU itself."""
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
 import sacrebleu
 import torch
 from torch import Tensor
@@ -7,12 +10,16 @@ from torch import Tensor
 from seqlab.errors import UserError
 from seqlab.metrics.base import Metric
 
+MANY = 1 << 30
+VARYING = -1
+"""sacreBLEU's number of references where hypotheses have unequally many."""
+
 
 class BLEU(Metric):
     """Corpus BLEU (Papineni et al. 2002) in percent, as sacreBLEU computes it (Post 2018).
 
     Only sacreBLEU's integer counts are kept here, so the score is sacreBLEU's to the last digit however the corpus was
-    cut into batches.
+    cut into batches. Of several references each n-gram may match any, and the length closest to the hypothesis' counts.
 
     Args:
         tokenize: sacreBLEU's tokenizer: ``13a``, ``intl``, ``char``, ``zh``, ``none``, ...
@@ -26,6 +33,8 @@ class BLEU(Metric):
 
     needs = "text"
     counts: Tensor
+    fewest: Tensor
+    most: Tensor
 
     def __init__(
         self,
@@ -46,16 +55,25 @@ class BLEU(Metric):
         self.counter = sacrebleu.metrics.BLEU(tokenize=tokenize, lowercase=lowercase, smooth_method="none")
         # Matches and totals of n-grams of order 1 to 4, length of the hypotheses and of the references.
         self.add_state("counts", torch.zeros(10, dtype=torch.int64), dist_reduce_fx="sum")
+        # The least and greatest number of references of a hypothesis.
+        self.add_state("fewest", torch.tensor(MANY), dist_reduce_fx="min")
+        self.add_state("most", torch.tensor(0), dist_reduce_fx="max")
+        self.bleu.num_refs = 1  # of the last score, for its signature, which is asked for after the states were reset
 
-    def update(self, hypotheses: list[str], references: list[str]) -> None:
-        """Adds hypotheses and their references, one for each."""
-        score = self.counter.corpus_score(hypotheses, [references])
+    def update(self, hypotheses: list[str], references: Sequence[str | Sequence[str]]) -> None:
+        """Adds hypotheses and the references of each: a list of one or more, or text for a list of one."""
+        lists = [[given] if isinstance(given, str) else given for given in references]
+        # sacreBLEU takes all first references, all second ones, ..., with None where a hypothesis has no more.
+        score = self.counter.corpus_score(hypotheses, list(zip_longest(*lists)))
         counts = [*score.counts, *score.totals, score.sys_len, score.ref_len]
         self.counts += torch.tensor(counts, device=self.counts.device)
+        self.fewest = self.fewest.clamp(max=min(map(len, lists)))
+        self.most = self.most.clamp(min=max(map(len, lists)))
 
     def compute(self) -> Tensor:
         """BLEU between 0 and 100."""
-        counts = self.counts.tolist()
+        counts, fewest, most = self.counts.tolist(), int(self.fewest), int(self.most)
+        self.bleu.num_refs = (most or 1) if fewest >= most else VARYING
         score = self.bleu.compute_bleu(
             correct=counts[:4],
             total=counts[4:8],
@@ -67,7 +85,5 @@ class BLEU(Metric):
         return torch.tensor(score.score, dtype=torch.float64)
 
     def signature(self) -> str:
-        """sacreBLEU's own signature."""
-        if not hasattr(self.bleu, "num_refs"):  # sacreBLEU learns the number of references from the first corpus
-            self.bleu.corpus_score(["x"], [["x"]])
+        """sacreBLEU's own signature of the last score."""
         return str(self.bleu.get_signature())

@@ -15,8 +15,13 @@ class ScaledEmbedding(nn.Embedding):
         embedding_dim: Width E.
     """
 
+    @property
+    def std(self) -> float:
+        """Standard deviation of the weights at the start."""
+        return self.embedding_dim**-0.5
+
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
+        nn.init.normal_(self.weight, std=self.std)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Token ids of any shape ``[...]`` to vectors ``[..., E]``."""
@@ -27,8 +32,14 @@ class UniformEmbedding(nn.Embedding):
     """Embedding vectors drawn uniformly from +-0.1 and not scaled, as in W. Zaremba et al. 2014 and S. Merity et al.
     2018, whose learning rates are for such vectors."""
 
+    std = 0.1 / 3**0.5
+    """Standard deviation of the weights at the start."""
+
     def reset_parameters(self) -> None:
         nn.init.uniform_(self.weight, -0.1, 0.1)
 
 
-EMBEDDINGS: dict[str, type[nn.Embedding]] = {"scaled": ScaledEmbedding, "uniform": UniformEmbedding}
+EMBEDDINGS: dict[str, type[ScaledEmbedding | UniformEmbedding]] = {
+    "scaled": ScaledEmbedding,
+    "uniform": UniformEmbedding,
+}

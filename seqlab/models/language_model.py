@@ -43,7 +43,10 @@ class RecurrentLanguageModel(nn.Module):
         tying: Let embedding and output layer share one matrix (Press and Wolf 2017).
         cutoffs: First tokens of the clusters of an adaptive softmax; a whole softmax if None.
         residual: Add a layer's input to its output, from the second layer on.
-        normalization: What is done to a layer's output before the next layer: ``none`` or ``layer``.
+        normalization: What is done to a layer's output before the next layer: ``none``, ``layer`` or ``batch``.
+        initial_state: The state before the first token of a text. ``zero``: 0; ``random``: drawn in training, 0 in use;
+            ``learned``.
+        initial_state_std: Standard deviation of a random initial state.
         embedding_dropout: Probability of dropping a word wherever it occurs in a batch (Gal and Ghahramani 2016).
         input_dropout: Probability of dropping elements of what enters the first layer.
         layer_dropout: The same between two layers.
@@ -70,6 +73,8 @@ class RecurrentLanguageModel(nn.Module):
         cutoffs: list[int] | None = None,
         residual: bool = False,
         normalization: str = "none",
+        initial_state: str = "zero",
+        initial_state_std: float = 0.1,
         embedding_dropout: float = 0.0,
         input_dropout: float = 0.0,
         layer_dropout: float = 0.0,
@@ -102,6 +107,8 @@ class RecurrentLanguageModel(nn.Module):
             layers,
             residual=residual,
             normalization=normalization,
+            initial_state=initial_state,
+            initial_state_std=initial_state_std,
             dropout=layer_dropout,
             locked_dropout=locked_dropout,
             weight_drop=weight_drop,

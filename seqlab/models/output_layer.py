@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import UserError
-from seqlab.models.loss import full_precision, token_scores
+from seqlab.models.loss import full_precision, smoothed_cross_entropy, token_scores
 
 
 class Softmax(nn.Linear):
@@ -28,6 +28,10 @@ class Softmax(nn.Linear):
             nn.init.normal_(self.weight, std=features**-0.5)
         else:
             self.weight = cast(nn.Parameter, tied)
+
+    def loss(self, features_NE: Tensor, targets_N: Tensor) -> Tensor:
+        """The sum of :meth:`nll`, to be trained on."""
+        return smoothed_cross_entropy(features_NE, targets_N, self)
 
     def nll(self, features_NE: Tensor, targets_N: Tensor) -> Tensor:
         """Negative log-likelihood of each target ``[N]`` in nats."""
@@ -68,6 +72,10 @@ class AdaptiveSoftmax(nn.Module):
                 f"{len(cutoffs)} clusters need features at least {4 ** len(cutoffs)} wide, not {features}"
             )
         self.layer = nn.AdaptiveLogSoftmaxWithLoss(features, vocab_size, cutoffs=list(cutoffs))
+
+    def loss(self, features_NE: Tensor, targets_N: Tensor) -> Tensor:
+        """The sum of :meth:`nll`, to be trained on."""
+        return self.nll(features_NE, targets_N).sum()
 
     def nll(self, features_NE: Tensor, targets_N: Tensor) -> Tensor:
         """Negative log-likelihood of each target ``[N]`` in nats; only the clusters that occur are computed."""

@@ -66,13 +66,19 @@ class Between:
 
 
 def make_between(
-    cell: RecurrentCell, x_TBI: Tensor, *, resets: Tensor | None, zoneout: float | Mapping[str, float]
+    cell: RecurrentCell,
+    x_TBI: Tensor,
+    *,
+    initial: State | None = None,
+    resets: Tensor | None,
+    zoneout: float | Mapping[str, float],
 ) -> Between | None:
     """The changes that a sequence of inputs needs; None where it needs none.
 
     Args:
         cell: The cell, in training or evaluation mode.
         x_TBI: Its inputs.
+        initial: The state that a reset gives; the cell's initial state if None.
         resets: True ``[T, B]`` where the state is reset before the step.
         zoneout: Probability that a unit keeps its value, one for all state parts or by a part's name.
 
@@ -91,9 +97,11 @@ def make_between(
             keep.append(x_TBI.new_empty(steps, rows, size).bernoulli_(probability).bool())
         else:
             keep.append(probability)
+    if resets is not None and initial is None:
+        initial = cell.initial_state(rows, x_TBI)
     return Between(
         None if resets is None else resets.bool()[..., None],
-        () if resets is None else cell.initial_state(rows, x_TBI),
+        initial or (),
         tuple(keep) if any(by_part.values()) else None,
     )
 

@@ -29,7 +29,7 @@ def deferred_gradients(module: nn.Module) -> Iterator[None]:
             if not isinstance(layer, nn.Linear) or type(layer) not in (nn.Linear, RecurrentLinear):
                 continue
             if layer.weight.requires_grad:
-                vars(layer)["forward"] = _DeferredLinear(layer.weight, layer.bias)
+                vars(layer)["forward"] = DeferredLinear(layer.weight, layer.bias)
                 patched.append(layer)
         yield
     finally:
@@ -66,7 +66,7 @@ class _Record:
         return taken
 
 
-class _DeferredLinear:
+class DeferredLinear:
     """Stands in for a linear layer's ``forward`` during one sequence."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None):
@@ -84,7 +84,7 @@ class _Product(torch.autograd.Function):
     """``x W^T + b``, whose backward keeps what the weight's gradient will need."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, token: Tensor, linear: _DeferredLinear) -> Tensor:
+    def forward(ctx, x: Tensor, token: Tensor, linear: DeferredLinear) -> Tensor:
         ctx.linear = linear
         ctx.save_for_backward(x)
         return functional.linear(x, linear.weight, linear.bias)

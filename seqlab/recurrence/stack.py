@@ -13,10 +13,11 @@ from seqlab.errors import UserError
 from seqlab.recurrence.between import check_zoneout
 from seqlab.recurrence.choice import check_engine, choose_engine, like_inputs
 from seqlab.recurrence.dropout import make_dropout
+from seqlab.recurrence.initial_state import add_noise, make_learned
+from seqlab.recurrence.normalization import NORMALIZATIONS, BatchNorm
 from seqlab.recurrence.unroll import detach, padding, unroll
 from seqlab.recurrence.weight_drop import check_weight_drop
 
-NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {"none": nn.Identity, "layer": nn.LayerNorm}
 StackState = tuple[State, ...]
 """One state per cell, layer by layer; in a bidirectional layer the forward cell comes first."""
 
@@ -30,15 +31,21 @@ class RecurrentStack(nn.Module):
         num_layers: Number of layers.
         bidirectional: Give every layer a second cell that runs backwards; outputs are concatenated.
         residual: Add a layer's input to its output, from the second layer on (Wu et al. 2016).
-        normalization: What is done to a layer's output before the next one: ``none`` or ``layer`` (Ba et al. 2016).
+        normalization: What is done to a layer's output before the next one: ``none``, ``layer`` (Ba et al. 2016) or
+            ``batch`` (over all steps and rows: :class:`~seqlab.recurrence.normalization.BatchNorm`).
         dropout: Probability of dropping an element between two layers.
         locked_dropout: Drop the same elements at all steps of a sequence (Y. Gal and Z. Ghahramani, 2016).
         weight_drop: Probability of dropping a weight of a recurrent map; see :func:`~seqlab.recurrence.unroll.unroll`.
         zoneout: Probability that a unit keeps its old value, for all state parts or by their names.
         engine: Forces an engine for every cell; see :func:`~seqlab.recurrence.choice.choose_engine`.
+        initial_state: The state before the first step and after a reset. ``zero``: the cells' own, which is 0 unless a
+            cell says otherwise; ``random``: this with noise, in training only; ``learned``: one vector for each part.
+        initial_state_std: Standard deviation of the noise, which is drawn for each row and call.
+        ends: Whether states at the ends of padded rows will be asked for, which not every engine can tell.
 
     Raises:
-        UserError: The engine or the normalisation is unknown, or a probability is out of its range.
+        UserError: The engine, the normalisation or the initial state is unknown, a number is out of its range, or an
+            engine that is forced cannot tell the ends.
     """
 
     def __init__(
@@ -55,6 +62,9 @@ class RecurrentStack(nn.Module):
         weight_drop: float = 0.0,
         zoneout: float | Mapping[str, float] = 0.0,
         engine: str | None = None,
+        initial_state: str = "zero",
+        initial_state_std: float = 0.1,
+        ends: bool = False,
     ):
         super().__init__()
         check_engine(engine)
@@ -76,6 +86,10 @@ class RecurrentStack(nn.Module):
         for cell in self._cells():
             check_zoneout(cell, zoneout)
             check_weight_drop(cell, weight_drop)
+        self.learned = make_learned(initial_state, initial_state_std, self._cells())
+        self.noise, self.ends = initial_state_std if initial_state == "random" else 0.0, ends
+        if ends and engine is not None:
+            self.engines()
 
     @property
     def state_sizes(self) -> list[tuple[int, ...]]:
@@ -83,8 +97,11 @@ class RecurrentStack(nn.Module):
         return [cell.state_sizes for cell in self._cells()]
 
     def initial_state(self, rows: int, like: Tensor) -> StackState:
-        """The state before the first step, with the dtype and device of ``like``."""
-        return tuple(cell.initial_state(rows, like) for cell in self._cells())
+        """The state before the first step, with the dtype and device of ``like``; in training with its noise."""
+        if self.learned is not None:
+            return self.learned(rows, like)
+        state = tuple(cell.initial_state(rows, like) for cell in self._cells())
+        return add_noise(state, self.noise) if self.noise and self.training else state
 
     def forward(
         self,
@@ -117,15 +134,30 @@ class RecurrentStack(nn.Module):
         cells = self._cells()
         if state is not None and len(state) != len(cells):
             raise UserError(f"the state is one of {len(state)} cells, but the stack has {len(cells)}")
+        learning = self.learned is not None and self.training
+        initial = None
+        if state is None or resets is not None or learning:
+            initial = self.initial_state(x_TBI.shape[1], x_TBI)
+        if state is None:
+            state = initial
+        elif learning and initial is not None:
+            # Of no effect, but several devices need every parameter in every step.
+            state = tuple(
+                tuple(part + 0 * first for part, first in zip(*parts, strict=True))
+                for parts in zip(state, initial, strict=True)
+            )
         for first in range(0, len(cells), self.directions):
             if first:
-                x_TBI = self.dropout(self.norms[first // self.directions - 1](x_TBI))
+                norm = self.norms[first // self.directions - 1]
+                x_TBI = norm(x_TBI, padding_TB1) if isinstance(norm, BatchNorm) else norm(x_TBI)
+                x_TBI = self.dropout(x_TBI)
             outputs = []
             for index in range(first, first + self.directions):
                 output_TBH, final = unroll(
                     cells[index],
                     x_TBI,
                     None if state is None else state[index],
+                    initial=None if initial is None else initial[index],
                     lengths=lengths,
                     reverse=index > first,
                     last=last,
@@ -146,10 +178,16 @@ class RecurrentStack(nn.Module):
         return x_TBI, tuple(finals) if last else None
 
     def engines(self) -> list[str]:
-        """The engine that runs each cell over more than one step, where no state in mid-sequence is asked for."""
+        """The engine that runs each cell over more than one step.
+
+        Raises:
+            UserError: One that was forced cannot run a cell.
+        """
         between = any(self.zoneout.values()) if isinstance(self.zoneout, Mapping) else bool(self.zoneout)
         return [
-            choose_engine(cell, like_inputs(cell, steps=2), between=between, engine=self.engine)
+            choose_engine(
+                cell, like_inputs(cell, steps=2), last_of_lengths=self.ends, between=between, engine=self.engine
+            )
             for cell in self._cells()
         ]
 

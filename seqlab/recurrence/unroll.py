@@ -24,6 +24,7 @@ def unroll(
     x_TBI: Tensor,
     state: State | None = None,
     *,
+    initial: State | None = None,
     lengths: Tensor | None = None,
     reverse: bool = False,
     last: bool = True,
@@ -38,7 +39,8 @@ def unroll(
     Args:
         cell: The cell.
         x_TBI: Inputs, padded on the right.
-        state: State before the first step, parts ``[B, S]``; the cell's initial state if None.
+        state: State before the first step, parts ``[B, S]``; ``initial`` if None.
+        initial: State after a reset; the cell's initial state if None.
         lengths: Number of steps ``[B]`` of each row, 0 allowed; all T if None.
         reverse: Run from each row's last real step to its first. Outputs stay at their inputs' positions.
         last: Whether the state after each row's last step is needed.
@@ -60,7 +62,7 @@ def unroll(
     """
     steps, rows = x_TBI.shape[:2]
     if state is None:
-        state = cell.initial_state(rows, x_TBI)
+        state = cell.initial_state(rows, x_TBI) if initial is None else initial
     else:
         _check_state(cell, state, rows)
     if window is not None and window < 1:
@@ -71,7 +73,7 @@ def unroll(
     if reverse:
         x_TBI = reverse_time(x_TBI, lengths)
         resets = None if resets is None else reverse_time(_ends(resets, lengths), lengths)
-    between = make_between(cell, x_TBI, resets=resets, zoneout=zoneout)
+    between = make_between(cell, x_TBI, initial=initial, resets=resets, zoneout=zoneout)
     last_of_lengths = last and lengths is not None
     name = choose_engine(cell, x_TBI, last_of_lengths=last_of_lengths, between=between is not None, engine=engine)
     with dropped_weights(cell, weight_drop):

@@ -15,8 +15,11 @@ from seqlab.errors import UserError
 from seqlab.metrics import Metric
 from seqlab.recurrence.stack import RecurrentStack
 from seqlab.training.averaging import Average, AveragedWeights, Averages
+from seqlab.training.freezing import freeze, trained_parameters
+from seqlab.training.gradients import clipped_before_unscaling, normalize_gradients, weight_penalty
 from seqlab.training.ntasgd import Validated
 from seqlab.training.schedules import Constant, Schedule
+from seqlab.training.settings import TrainingSettings
 
 OptimizerCallable = Callable[[Iterable], Optimizer]
 Outputs = dict[str, dict[str, Any]]
@@ -55,6 +58,25 @@ class Task(LightningModule, ABC):
         super().__init__()
         self.metrics = nn.ModuleDict(metrics)
         self._make_optimizer, self.schedule, self.average = optimizer, schedule or Constant(), average
+        self.training_settings = TrainingSettings()
+        self.validation_signatures: dict[str, str] = {}
+        """How the scores of the last validation of a fit were computed."""
+
+    def train_by(self, settings: TrainingSettings) -> None:
+        """Takes up how its parameters are to be trained, and freezes those that are not; to be called once.
+
+        Raises:
+            UserError: A pattern matches no parameter, or nothing is left to train.
+        """
+        self.training_settings = settings
+        freeze(self, settings.freeze)
+
+    def initialise(self) -> None:
+        """Gives weights a start that is not random, such as word vectors; nothing by default.
+
+        Called before the first step of a run, after all checks, and never on a task that takes up a checkpoint: files
+        that it reads may be gone by then.
+        """
 
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
@@ -71,8 +93,11 @@ class Task(LightningModule, ABC):
         """
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        total = self.loss(batch)
-        self.log("train/loss", total.detach() / batch.tokens, batch_size=batch.tokens)
+        total, settings = self.loss(batch), self.training_settings
+        self.log("train/loss", total.detach() / batch.tokens, batch_size=batch.tokens)  # comparable: without penalties
+        if settings.l1_penalty or settings.l2_penalty:
+            # By each batch's share of the step's tokens, so that a step has it once, of whatever batches it is made.
+            total = total + batch.tokens * weight_penalty(self, settings.l1_penalty, settings.l2_penalty)
         # Lightning divides by the accumulated batches, and DDP by the devices.
         return total * (self.trainer.accumulate_grad_batches * self.trainer.world_size / batch.step_tokens)
 
@@ -88,6 +113,9 @@ class Task(LightningModule, ABC):
             for monitor, listener in listeners:
                 if monitor == f"val/{name}":
                     listener(float(metric.compute()))
+
+    def on_validation_end(self) -> None:
+        self.validation_signatures = self.signatures()  # now that the scores are computed, which some of them tell of
 
     def update_metrics(self, batch: Any, *, fitting: bool = False) -> Outputs:
         """Adds a batch to every metric; returns the outputs they were given."""
@@ -161,13 +189,23 @@ class Task(LightningModule, ABC):
             )
         if isinstance(optimizer, Averages) and self.average is not None:
             raise UserError(f"model.average: {name} averages the weights itself; leave one of the two out")
-        return optimizer
+        return clipped_before_unscaling(optimizer)
 
     def configure_callbacks(self) -> list[Callback]:
         return [AveragedWeights(self.average)]
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        if self.training_settings.normalize_gradient is not None:
+            normalize_gradients(self.parameters(), self.training_settings.normalize_gradient)
+        super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.parameters())
+        optimizer = self.make_optimizer(trained_parameters(self).values())
         scheduler = self.schedule.configure(optimizer, self.trainer.max_steps)
         config: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
         if isinstance(scheduler, ReduceLROnPlateau):

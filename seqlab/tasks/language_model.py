@@ -17,6 +17,7 @@ from seqlab.errors import UserError
 from seqlab.metrics import Metric
 from seqlab.models.language_model import RecurrentLanguageModel
 from seqlab.models.loss import real_tokens
+from seqlab.models.pretrained import load_vectors
 from seqlab.recurrence.stack import StackState, detach_state
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.cells import cell_factory
@@ -38,6 +39,8 @@ class LanguageModel(Task):
         cell: Recurrent cell: a name (see "seqlab cells"), NAME:OPTION=VALUE, or {name: NAME, OPTION: VALUE}.
         activation_penalty: Weight of the mean square of the dropped outputs of the last layer (Merity et al. 2017).
         temporal_penalty: Weight of the mean square of the change of these outputs, before dropout, from step to step.
+        embeddings: File of word vectors that the embeddings start from, for the tokens that it has: text as of
+            word2vec, GloVe or fastText, or safetensors.
         metrics: Validation scores by the name they are logged under.
         optimizer: The optimizer.
         schedule: The learning rate over time.
@@ -56,6 +59,7 @@ class LanguageModel(Task):
         cell: CellSpec = "lstm",
         activation_penalty: float = 0.0,
         temporal_penalty: float = 0.0,
+        embeddings: str | None = None,
         *,
         metrics: dict[str, Metric],
         optimizer: OptimizerCallable,
@@ -73,9 +77,19 @@ class LanguageModel(Task):
             cell_factory(cell),
             **network,
         )
+        self._embeddings = embeddings
         self._carried: StackState | None = None
         self._evaluated: StackState | None = None
         self._streams, self._scale = 0, 1.0
+
+    def initialise(self) -> None:
+        """Starts the embeddings from a file of word vectors.
+
+        Raises:
+            UserError: The file is missing, empty, damaged, or of vectors of another width.
+        """
+        if self._embeddings is not None:
+            load_vectors(self.network.embedding, self.tokenizer.pieces(), self._embeddings, "model.embeddings")
 
     def loss(self, batch: StreamBatch) -> Tensor:
         """The cross-entropy of the batch's tokens, summed, with the penalties as often as there are tokens."""
@@ -84,7 +98,7 @@ class LanguageModel(Task):
             batch.inputs_TB, state, lengths=batch.lengths_B, resets=batch.resets_TB
         )
         self._carried = detach_state(state) if batch.lengths_B is None else None
-        total = self.network.output.nll(*_real(features_TBE, batch)).sum()
+        total = self.network.output.loss(*_real(features_TBE, batch))
         if self.activation_penalty:
             total = total + batch.tokens * self.activation_penalty * features_TBE.float().square().mean()
         if self.temporal_penalty and len(raw_TBE) > 1:
@@ -96,7 +110,7 @@ class LanguageModel(Task):
         """``tokens``, and ``sized_tokens`` with the size of the text behind them."""
         state = None if batch.first else self._evaluated
         features_TBE, _, state = self.network(batch.inputs_TB, state, lengths=batch.lengths_B, resets=batch.resets_TB)
-        self._evaluated, self._streams = state or None, batch.inputs_TB.shape[1] if batch.lengths_B is None else 0
+        self._evaluated, self._streams = state or None, batch.streams
         nll_N, hits_N = self.network.output.scores(*_real(features_TBE, batch))
         return {"tokens": {"nll": nll_N, "hits": hits_N}, "sized_tokens": {"nll": nll_N, "sizes": batch.sizes}}
 

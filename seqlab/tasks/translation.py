@@ -4,7 +4,7 @@ Shape suffixes: S = source steps, T = target steps, B = sentences, N = real targ
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,11 +17,15 @@ from seqlab.decoding.beam import beam_search
 from seqlab.decoding.greedy import greedy_search
 from seqlab.errors import UserError
 from seqlab.metrics import Metric
+from seqlab.models.embedding import ScaledEmbedding
 from seqlab.models.encoder_decoder import EncoderDecoder
-from seqlab.models.loss import real_tokens, smoothed_cross_entropy, token_scores
+from seqlab.models.loss import coverage_loss, real_tokens, smoothed_cross_entropy, token_scores
+from seqlab.models.pretrained import load_vectors
+from seqlab.recurrence.stepwise import check_norms
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.cells import cell_factory
 from seqlab.training.averaging import Average
+from seqlab.training.scheduled_sampling import ScheduledSampling
 from seqlab.training.schedules import Schedule
 
 CellSpec = str | dict[str, Any]
@@ -38,12 +42,18 @@ class Translation(Task):
         encoder_cell: The encoder's, where it differs.
         decoder_cell: The decoder's, where it differs.
         label_smoothing: Share of the target distribution that is spread over the vocabulary, in training only.
+        coverage_penalty: Weight of the coverage loss (See et al. 2017, equation 13), in training only.
         beam: Width of the beam for translate and evaluate; 1 is greedy.
         length_penalty: Exponent of the length that a hypothesis' log-probability is divided by.
         validation_beam: Width of the beam in validation.
+        source_embeddings: File of word vectors that the source embeddings start from, for the tokens that it has: text
+            as of word2vec, GloVe or fastText, or safetensors.
+        target_embeddings: The same for the target embeddings.
         metrics: Validation scores by the name they are logged under.
         optimizer: The optimizer.
         schedule: The learning rate over time.
+        scheduled_sampling: How often the decoder is given the true token in training instead of its own (Bengio et al.
+            2015): Linear, Exponential or InverseSigmoid; always if null.
         average: A running average of the weights, which stands in for them in validation and in use.
         network: Further arguments of :class:`~seqlab.models.encoder_decoder.EncoderDecoder`.
 
@@ -59,13 +69,17 @@ class Translation(Task):
         encoder_cell: CellSpec | None = None,
         decoder_cell: CellSpec | None = None,
         label_smoothing: float = 0.1,
+        coverage_penalty: float = 0.0,
         beam: int = 5,
         length_penalty: float = 1.0,
         validation_beam: int = 1,
+        source_embeddings: str | None = None,
+        target_embeddings: str | None = None,
         *,
         metrics: dict[str, Metric],
         optimizer: OptimizerCallable,
         schedule: Schedule | None = None,
+        scheduled_sampling: ScheduledSampling | None = None,
         average: Average | None = None,
         **network: Any,
     ):
@@ -74,8 +88,11 @@ class Translation(Task):
             raise UserError(f"beam and validation_beam must be at least 1, not {beam} and {validation_beam}")
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}")
+        if not coverage_penalty >= 0:
+            raise UserError(f"coverage_penalty must be at least 0, not {coverage_penalty}")
         self.source_tokenizer, self.target_tokenizer = source_tokenizer, target_tokenizer
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.coverage_penalty = label_smoothing, coverage_penalty
+        self.scheduled_sampling = scheduled_sampling
         self.beam, self.length_penalty, self.validation_beam = beam, length_penalty, validation_beam
         self.network = EncoderDecoder(
             len(source_tokenizer),
@@ -84,10 +101,45 @@ class Translation(Task):
             cell_factory(decoder_cell or cell),
             **network,
         )
+        if coverage_penalty and not self.network.decoder.coverage:
+            raise UserError("coverage_penalty weighs the loss of coverage, which is off; set model.coverage to true")
+        if scheduled_sampling is not None:
+            check_norms(self.network.decoder.layers, "scheduled_sampling")
+        self._vectors = {"source_embeddings": source_embeddings, "target_embeddings": target_embeddings}
+        if all(self._vectors.values()) and self.network.encoder.embedding is self.network.decoder.embedding:
+            raise UserError(
+                "model.tying three-way has one embedding matrix: give model.source_embeddings or "
+                "model.target_embeddings, not both"
+            )
+
+    def initialise(self) -> None:
+        """Starts the embeddings from their files of word vectors.
+
+        Raises:
+            UserError: A file is missing, empty, damaged, or of vectors of another width.
+        """
+        sides = ((self.network.encoder, self.source_tokenizer), (self.network.decoder, self.target_tokenizer))
+        for (name, path), (side, tokenizer) in zip(self._vectors.items(), sides, strict=True):
+            if path is not None:
+                load_vectors(cast(ScaledEmbedding, side.embedding), tokenizer.pieces(), path, f"model.{name}")
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.scheduled_sampling is not None:
+            self.log("train/teacher_forcing", self.scheduled_sampling.probability(self.global_step))
+        return super().training_step(batch, batch_idx)
 
     def loss(self, batch: Batch) -> Tensor:
-        """The label-smoothed cross-entropy of the batch's target tokens, summed."""
-        return smoothed_cross_entropy(*self._features(batch), self.network.output, self.label_smoothing)
+        """The label-smoothed cross-entropy of the batch's target tokens and their coverage loss, summed."""
+        state = self.network.start(batch.source_SB, batch.source_lengths_B)
+        given_TB, targets_TB = batch.target_TB[:-1], batch.target_TB[1:]
+        if self.scheduled_sampling is not None:
+            given_TB = self.scheduled_sampling.mix(self.network, state, given_TB, self.global_step)
+        features_TBE, weights_BTS = self.network.decoder.decode(given_TB, state, (targets_TB != PAD).sum(0))
+        real_NE, targets_N = real_tokens(features_TBE, targets_TB, PAD)
+        loss = smoothed_cross_entropy(real_NE, targets_N, self.network.output, self.label_smoothing)
+        if self.coverage_penalty and weights_BTS is not None:
+            loss = loss + self.coverage_penalty * coverage_loss(weights_BTS, targets_TB != PAD)
+        return loss
 
     def outputs(self, batch: Batch, needs: set[str], *, fitting: bool) -> Outputs:
         """``tokens`` by teacher forcing, ``text`` by search."""

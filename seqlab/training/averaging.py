@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from seqlab.errors import UserError
+from seqlab.training.freezing import trained_parameters
 
 
 @runtime_checkable
@@ -149,7 +150,8 @@ class LastN(Average):
 class AveragedWeights(Callback):
     """Puts averages in the place of a task's weights while it is validated, and beside them into checkpoints.
 
-    The values are exchanged in place, so parameters that are shared stay shared. Buffers are left alone.
+    The values are exchanged in place, so parameters that are shared stay shared. Buffers, and parameters that are not
+    trained, are left alone.
 
     Args:
         average: The average; if None, the optimizer's where it is an :class:`Averages`, else there is none.
@@ -177,12 +179,12 @@ class AveragedWeights(Callback):
     ) -> None:
         step = trainer.global_step  # with accumulation several batches end at one step
         if self.average is not None and step != self._step and step % self.average.every == 0:
-            self.average.update(list(pl_module.parameters()))
+            self.average.update(list(trained_parameters(pl_module).values()))
         self._step = step
 
     @torch.no_grad()
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        weights: list[Tensor] = list(pl_module.parameters())
+        weights: list[Tensor] = list(trained_parameters(pl_module).values())
         if averages := self._averages(trainer, weights):
             self._raw = [weight.detach().clone() for weight in weights]
             torch._foreach_copy_(weights, averages)
@@ -195,7 +197,7 @@ class AveragedWeights(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._put_back(pl_module)  # in mid-validation only a run saves that is told to end, as by a batch system
-        named = dict(pl_module.named_parameters())
+        named = trained_parameters(pl_module)
         if averages := self._averages(trainer, list(named.values())):
             checkpoint["averaged"] = dict(zip(named, averages, strict=True))
 
@@ -207,7 +209,7 @@ class AveragedWeights(Callback):
     def _put_back(self, module: nn.Module) -> None:
         """Gives the module its raw weights again, if it has others."""
         if self._raw:
-            torch._foreach_copy_(list(module.parameters()), self._raw)
+            torch._foreach_copy_(list(trained_parameters(module).values()), self._raw)
             self._raw = []
 
 

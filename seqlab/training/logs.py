@@ -97,9 +97,11 @@ class MetricsLog(Callback):
             return
         self.loss = self._sum / self._tokens
         self._logged, self._sum, self._tokens = step, 0.0, 0
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
         self._append(
             trainer,
             {
+                **logged,
                 "train/loss": self.loss,
                 "lr": trainer.optimizers[0].param_groups[0]["lr"],
                 "tokens/s": round(self.throughput.recent, 1),

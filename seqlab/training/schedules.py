@@ -60,6 +60,37 @@ class InverseSquareRoot(Schedule):
         return math.sqrt(warmup / max(step + 1, warmup))
 
 
+class Noam(Schedule):
+    """Rises along a line and falls with the inverse square root of the step, at rates that fit the width of the model:
+    lr = factor x size^-0.5 x min(step^-0.5, step x warmup^-1.5), steps counted from 1.
+
+    A. Vaswani et al., "Attention is all you need", NeurIPS 2017, equation 3, where the factor is 1; here it is the
+    optimizer's learning rate (model.optimizer.lr). It is the same as :class:`InverseSquareRoot` with the rate
+    lr / sqrt(size x warmup), which is the highest that is reached.
+
+    Args:
+        size: d, the width of the model, such as the size of its embeddings.
+        warmup: Steps over which the rate rises.
+
+    Raises:
+        UserError: One of them is not positive.
+    """
+
+    def __init__(self, size: int, warmup: int = 4000):
+        super().__init__(warmup)
+        if size < 1 or warmup < 1:
+            raise UserError(f"schedule Noam: size and warmup must be at least 1, not {size} and {warmup}")
+        self.size = size
+
+    def configure(self, optimizer: Optimizer, total: int) -> LRScheduler:
+        """The torch scheduler of an optimizer."""
+
+        def rate(step: int) -> float:
+            return self.size**-0.5 * min((step + 1) ** -0.5, (step + 1) * self.warmup**-1.5)
+
+        return LambdaLR(optimizer, rate)
+
+
 class _Limited(Schedule):
     """A schedule that needs to know its end."""
 

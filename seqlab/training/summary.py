@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 
 from seqlab.files import write_text
 from seqlab.training.curves import draw_curves
+from seqlab.training.freezing import trained_parameters
 from seqlab.training.logs import Throughput, read_rows
 
 log = logging.getLogger("seqlab")
@@ -16,7 +17,9 @@ log = logging.getLogger("seqlab")
 def describe_model(task: Any) -> str:
     """One line on a task: its class, its cells, its number of parameters."""
     sides = "".join(f", {side} {origin}" for side, origin in task.cell_origins().items())
-    return f"model: {type(task).__name__}, {count_parameters(task):,} parameters{sides}"
+    total, trained = count_parameters(task), sum(weight.numel() for weight in trained_parameters(task).values())
+    frozen = f" ({total - trained:,} of them frozen)" if trained < total else ""
+    return f"model: {type(task).__name__}, {total:,} parameters{frozen}{sides}"
 
 
 def count_parameters(task: Any) -> int:
@@ -45,7 +48,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         "steps": trainer.global_step,
         "best_step": int(best["step"]) if best else None,
         "scores": scores,
-        "signatures": task.signatures(),
+        "signatures": trainer.lightning_module.validation_signatures or task.signatures(),
         "training_seconds": round(throughput.seconds, 1),
         "tokens_per_second": round(throughput.mean, 1),
         "parameters": count_parameters(task),

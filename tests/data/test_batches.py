@@ -1,6 +1,8 @@
 """Batches: which pairs make up which, what they hold, and how an epoch that was cut goes on."""
 
+import collections
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -112,6 +114,57 @@ def test_training_does_not_go_from_short_to_long():
     assert len(longest) > 20 and longest not in (sorted(longest), sorted(longest, reverse=True))
 
 
+PASSES = [
+    [(7, 3), (33, 1)],
+    [(30, 2.5), (10, 1)],
+    [(30, 0.3), (10, 0)],
+    [(0, 2), (17, 1.9), (23, 4.01)],
+    [(40, 0.5)],
+]
+
+
+def planned(pairs, passes, seed=1, epoch=0, world_size=1) -> collections.Counter[int]:
+    """How often an epoch has which example."""
+    plans = plans_of_all_ranks(pairs, 60, world_size, seed=seed, epoch=epoch, passes=passes)
+    assert len({len(plan.batches) for plan in plans}) == 1
+    return collections.Counter(number for plan in plans for batch in as_lists(plan) for number in batch)
+
+
+@pytest.mark.parametrize("passes", PASSES, ids=str)
+def test_passes_over_corpora_are_counted(passes):
+    """Each example of a corpus as often as its weight says, rounded down or up, and in all as near to it as can be."""
+    pairs = make_pairs(40)
+    for epoch, world_size in itertools.product(range(3), (1, 3)):
+        counts, first = planned(pairs, passes, epoch=epoch, world_size=world_size), 0
+        for count, weight in passes:
+            found = [counts[number] for number in range(first, first + count)]
+            assert sum(found) == round(count * weight)
+            assert not found or {min(found), max(found)} <= {math.floor(weight), math.ceil(weight)}
+            first += count
+
+
+def test_part_of_a_corpus_is_drawn_anew_in_each_epoch():
+    """By seed and epoch alone, however many devices there are; over epochs every example comes."""
+    pairs, passes = make_pairs(40), [(30, 0.5), (10, 1)]
+    keys = list(itertools.product((1, 2), range(20)))
+    parts = {key: tuple(sorted(planned(pairs, passes, *key))) for key in keys}
+    assert len(set(parts.values())) == len(keys)
+    assert set().union(*parts.values()) == set(range(40))
+    for key in keys[:3]:
+        assert tuple(sorted(planned(pairs, passes, *key, world_size=3))) == parts[key]
+
+
+def test_once_over_all_corpora_is_once_over_all_examples():
+    pairs = make_pairs(40)
+    plans = [plan_training(pairs, 60, seed=1, epoch=2, passes=passes) for passes in ((), [(15, 1.0), (25, 1.0)])]
+    assert as_lists(plans[0]) == as_lists(plans[1])
+
+
+def test_an_epoch_of_nothing():
+    with pytest.raises(UserError, match=r"^0 training examples cannot be shared among 1 devices"):
+        plan_training(make_pairs(10), 60, seed=1, epoch=0, passes=[(10, 0.04)])
+
+
 def test_fewer_pairs_than_devices():
     with pytest.raises(UserError, match=r"\b2 .*\b3 devices"):
         plan_training(make_pairs(2), 100, seed=1, epoch=0, world_size=3)
@@ -169,7 +222,7 @@ def test_batch_against_a_naive_loop():
     assert batch.source_lengths_B.tolist() == [source[number] for number in index]
     assert batch.tokens == sum(target[number] for number in index)
     assert batch.step_tokens == 1234
-    assert batch.references == [pairs.corpus[number]["target"] for number in index]
+    assert batch.references == [[pairs.corpus[number]["target"]] for number in index]
     assert pairs.batch(np.array(index), 1234).references == []
 
 
@@ -178,7 +231,7 @@ def test_selected_pairs_keep_text_and_tokens_together():
     chosen = pairs.select(np.array([4, 8, 15]))
     assert len(chosen) == 3 and len(pairs) == 30
     batch = chosen.batch(np.array([1]), 1, references=True)
-    assert batch.references == [pairs.corpus[8]["target"]]
+    assert batch.references == [[pairs.corpus[8]["target"]]]
     assert batch.target_TB.T.tolist() == [[2, *map(int, pairs.corpus[8]["target"].split()), 3]]
 
 

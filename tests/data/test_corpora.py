@@ -1,11 +1,14 @@
-"""Parallel corpora: the ways to name one, what ends a line, and what is said of a broken one."""
+"""Parallel corpora with one sentence a line: how they are named, what ends a line, what is said of a broken one."""
 
+import gzip
 import re
 
 import pytest
 
-from seqlab.data.corpora import parallel_corpus
+from seqlab.data.corpora import Languages, parallel_corpus
 from seqlab.errors import UserError
+
+ENGLISH_GERMAN = Languages("en", "de")
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def write(tmp_path):
 
 def read(name):
     """The two sides of a corpus, as lists."""
-    corpus = parallel_corpus(name, "train", "en", "de")
+    corpus = parallel_corpus(name, "train", ENGLISH_GERMAN)
     assert corpus.column_names == ["source", "target"]
     return list(corpus["source"]), list(corpus["target"])
 
@@ -48,7 +51,7 @@ def test_path_prefix(files):
 
 def test_path_prefix_takes_the_languages_as_suffixes(files, write):
     write("corpus.fr", "une maison\ndeux\n")
-    corpus = parallel_corpus(files[0].removesuffix(".en"), "train", "fr", "en")
+    corpus = parallel_corpus(files[0].removesuffix(".en"), "train", Languages("fr", "en"))
     assert (list(corpus["source"]), list(corpus["target"])) == (["une maison", "deux"], EXPECTED[0])
 
 
@@ -58,12 +61,26 @@ def test_two_files_with_a_comma(files, comma):
     assert read(comma.join(reversed(files))) == EXPECTED[::-1]
 
 
-def test_two_files_as_a_list(files):
-    assert read(list(files)) == EXPECTED
+@pytest.mark.parametrize("comma", [",", ", "])
+def test_further_files_are_further_references(files, write, comma):
+    """The target is the first of them."""
+    other = write("corpus.other", "das Haus\nzwo\n")
+    corpus = parallel_corpus(comma.join([*files, other]), "val", ENGLISH_GERMAN)
+    assert (list(corpus["source"]), list(corpus["target"])) == EXPECTED
+    assert list(corpus["references"]) == [["ein Haus", "das Haus"], ["zwei", "zwo"]]
+
+
+def test_compressed_files(files, write, tmp_path):
+    """Named, or found where a file of the name without .gz is not there."""
+    for name in ("corpus.en", "corpus.de"):
+        write(f"{name}.gz", gzip.compress((tmp_path / name).read_bytes()))
+        (tmp_path / name).unlink()
+        assert read(files[0].removesuffix(".en")) == EXPECTED
+    assert read(f"{files[0]}.gz,{files[1]}.gz") == EXPECTED
 
 
 def test_the_phrasebook_by_name():
-    corpus = parallel_corpus("phrasebook", "val", "en", "de")
+    corpus = parallel_corpus("phrasebook", "val", ENGLISH_GERMAN)
     assert corpus.column_names == ["source", "target"]
     assert len(corpus) == 500
     assert len(set(corpus["source"])) == 500 and set(corpus["source"]).isdisjoint(corpus["target"])
@@ -100,7 +117,6 @@ def test_missing_file_is_named(files, write, tmp_path):
     (tmp_path / "corpus.de").unlink()
     assert files[1] in error(files[0].removesuffix(".en"))
     assert files[1] in error(",".join(files))
-    assert files[1] in error(list(files))
 
 
 def test_a_misspelt_built_in_name_is_explained():
@@ -116,7 +132,7 @@ def test_a_missing_one_of_two_files_is_not_called_a_prefix(files):
 def test_different_numbers_of_lines(files, write):
     """Both files and both counts stand in the message."""
     other = write("longer.de", "x\n" * 1234)
-    message = error([files[0], other])
+    message = error(f"{files[0]},{other}")
     assert files[0] in message and other in message
     assert re.search(r"\b2\b", message) and "1,234" in message
 
@@ -126,7 +142,7 @@ def test_what_is_not_utf8_is_pointed_at(files, write, side):
     """By file, line and byte."""
     chosen = list(files)
     chosen[side] = write("latin1.txt", b"na\xc3\xafve\nna\xefve\n")
-    message = error(chosen)
+    message = error(",".join(chosen))
     assert chosen[side] in message and files[1 - side] not in message
     assert re.search(r"line 2\b", message) and "0xef" in message and re.search(r"byte 3\b", message)
 
@@ -134,13 +150,27 @@ def test_what_is_not_utf8_is_pointed_at(files, write, side):
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
 def test_empty_files(write, content):
     files = [write("empty.en", content), write("empty.de", content)]
-    message = error(files)
+    message = error(",".join(files))
     assert files[0] in message and files[1] in message and "empty" in message
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_two_files_and_no_other_number(files, write, count):
-    named = [*files, write("corpus.fr", "une maison\ndeux\n")][:count]
-    assert f"not {count}" in error(named)
-    if count > 1:
-        assert f"not {count}" in error(",".join(named))
+def test_the_side_that_differs_is_named(files, write):
+    """Also if it is shorter, and not the first after the source."""
+    shorter = write("shorter.de", "x\n")
+    message = error(",".join([*files, shorter]))
+    assert f"{files[0]} has 2 lines but {shorter} has 1:" in message
+
+
+def test_one_of_two_files_alone(files):
+    assert error(files[0]).endswith(
+        f"({files[0]!r} alone is one side: give both files with a comma between them, {files[0]},OTHER)"
+    )
+    assert error(f"{files[0]},").startswith("a parallel corpus of files has two or more with commas between them")
+
+
+def test_a_damaged_compressed_file(files, write):
+    whole = gzip.compress(b"one house\ntwo\n" * 1000)
+    for content, reason in ((whole[:-12], "ended before"), (b"one house\ntwo\n", "Not a gzipped file")):
+        name = write("corpus.gz", content)
+        message = error(f"{name},{files[1]}")
+        assert message.startswith(f"cannot read {name}: ") and reason in message

@@ -1,5 +1,6 @@
 """The data module of translation: what is held out, what is left out, and what a checkpoint keeps."""
 
+import hashlib
 import io
 import itertools
 
@@ -145,7 +146,20 @@ def test_validation_batches_hold_every_pair_and_its_reference(corpus):
     assert sorted(number for batch in numbers(batches) for number in batch) == list(range(6))
     expected = rows(module.text("val"))
     for batch in batches:
-        assert batch.references == [expected[number][1] for number in batch.index_B.tolist()]
+        assert batch.references == [[expected[number][1]] for number in batch.index_B.tolist()]
+
+
+def test_description_of_a_split(corpus):
+    """The checksum is that of the pairs, a tab between their sides and a line feed after each."""
+    lines = sentences(2100)
+    module = text_module("phrasebook", val=corpus("val", lines))
+    assert module.describe("val") == {
+        "name": module.names["val"],
+        "split": "val",
+        "languages": ["en", "de"],
+        "pairs": 2100,
+        "sha256": hashlib.sha256("".join(f"{line}\t{line.upper()}\n" for line in lines).encode()).hexdigest(),
+    }
 
 
 def test_training_batches_depend_on_the_seed(corpus):

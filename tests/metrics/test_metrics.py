@@ -112,6 +112,50 @@ def test_signature_before_the_first_score(options):
     assert BLEU(**options).signature() == sacre(["x"], ["x"], **options)[1]
 
 
+def made_up_references(seed: int, most: int) -> tuple[list[str], list[list[str]]]:
+    """A made-up corpus with one to ``most`` references for each hypothesis, or exactly two if ``most`` is 2."""
+    choose = random.Random(seed)
+    corpus, references = made_up_corpus(seed), []
+    for hypothesis, reference in zip(*corpus, strict=True):
+        count = 2 if most == 2 else choose.randint(1, most)
+        references.append([reference, *choose.choices([*SENTENCES, hypothesis, f"{hypothesis} now"], k=count - 1)])
+    return corpus[0], references
+
+
+@pytest.mark.parametrize("most", [2, 3])
+@pytest.mark.parametrize("options", OPTIONS[:6], ids=lambda options: "-".join(map(str, options.values())))
+def test_bleu_of_several_references_is_that_of_sacrebleu(options, most):
+    """Of two for each hypothesis, by the function that others call; of unequally many, to their signature."""
+    gains = []
+    for seed in range(4):
+        hypotheses, references = made_up_references(seed, most)
+        streams = [[*column] for column in itertools.zip_longest(*references)]
+        bleu = sacrebleu.metrics.BLEU(**options)
+        expected = bleu.corpus_score(hypotheses, streams).score
+        if most == 2:
+            function = {name: value for name, value in options.items() if name in ("tokenize", "lowercase")}
+            assert sacrebleu.corpus_bleu(hypotheses, streams, **function).score == expected
+        for split in range(3):
+            metric = BLEU(**options)
+            assert score_in_parts(metric, split_randomly(len(references), split), hypotheses, references) == expected
+            metric.reset()  # a signature is asked for when the score was taken
+            assert metric.signature() == str(bleu.get_signature())
+        assert f"nrefs:{2 if most == 2 else 'var'}|" in metric.signature()
+        gains.append(expected - sacre(hypotheses, [given[0] for given in references], **options)[0])
+    assert max(gains) > 1
+
+
+def test_signature_of_devices_with_unequally_many_references():
+    """Each has seen one number only; together they have seen two."""
+    for counts, expected in (((2, 1), "var"), ((1, 2), "var"), ((2, 2), "2"), ((1, 1), "1")):
+        one, two = BLEU(), BLEU()
+        for metric, count in zip((one, two), counts, strict=True):
+            metric.update(["a b c d"], [["a b c d", "a b c"][:count]])
+        one.merge_state(two)
+        one.compute()
+        assert f"nrefs:{expected}|" in one.signature()
+
+
 def made_up_tokens(seed: int, count: int = 500) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return 5 * torch.rand(count, generator=generator), torch.rand(count, generator=generator) < 0.3

@@ -21,20 +21,23 @@ def draw(*shape, seed):
     return torch.randn(shape, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
 
 
-def make(kind):
+def make(kind, **options):
     """Attention in float64 with random weights, queries ``[B, T, Q]`` and a padded memory ``[S, B, M]``."""
-    attention = Attention(kind, Q, WIDTHS[kind]).double()
+    attention = Attention(kind, Q, WIDTHS[kind], **options).double()
     with torch.no_grad():
         for seed, parameter in enumerate(attention.parameters()):
             parameter.copy_(draw(*parameter.shape, seed=seed))
     return attention, draw(B, T, Q, seed=10), draw(S, B, WIDTHS[kind], seed=11)
 
 
-def score(attention, q, m):
-    """The score of one query ``[Q]`` and one memory vector ``[M]``."""
+def score(attention, q, m, c=0.0):
+    """The score of one query ``[Q]`` and one memory vector ``[M]`` that earlier queries looked at c in all."""
     if attention.kind == "dot":
-        return attention.gain / math.sqrt(len(m)) * sum(a * b for a, b in zip(q, m, strict=True))
+        key = m + attention.cover * c if attention.coverage else m
+        return attention.gain / math.sqrt(len(m)) * sum(a * b for a, b in zip(q, key, strict=True))
     W_m = attention.key.weight @ m
+    if attention.coverage:
+        W_m = W_m + attention.cover * c
     if attention.kind == "general":
         return attention.gain / math.sqrt(Q) * (q @ W_m)
     hidden = torch.tanh(attention.query.weight @ q + attention.query.bias + W_m)
@@ -61,6 +64,32 @@ def test_attention_is_its_equations(kind):
     expected = tuple(torch.stack(rows).unflatten(0, (B, T)) for rows in (contexts, weights))
     torch.testing.assert_close(results, expected, **EXACT)
     torch.testing.assert_close(gradients(results, inputs), gradients(expected, inputs), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("kind", WIDTHS)
+def test_coverage_is_its_equations(kind):
+    """One query after the other sees the sum of the weights before it; each alone is given the sum."""
+    attention, query_BTQ, values_SBM = make(kind, coverage=True)
+    inputs = (query_BTQ.requires_grad_(), values_SBM.requires_grad_(), *attention.parameters())
+    memory, before_BS = attention.prepare(values_SBM, torch.tensor(LENGTHS)), draw(B, S, seed=12).exp()
+    before_BS = before_BS.masked_fill(memory.padding_BS, 0.0)
+    results = attention.in_turn(query_BTQ, memory, before_BS)
+    contexts, weights, sums = [], [], []
+    for b in range(B):
+        seen = list(before_BS[b, : LENGTHS[b]])
+        for t in range(T):
+            powers = [score(attention, query_BTQ[b, t], values_SBM[s, b], c).exp() for s, c in enumerate(seen)]
+            row = [power / sum(powers) for power in powers]
+            rest = [torch.zeros((), dtype=torch.double)] * (S - len(row))
+            contexts.append(sum(weight * values_SBM[s, b] for s, weight in enumerate(row)))
+            weights.append(torch.stack(row + rest))
+            sums.append(torch.stack(seen + rest))
+            seen = [c + weight for c, weight in zip(seen, row, strict=True)]
+    expected = tuple(torch.stack(rows).unflatten(0, (B, T)) for rows in (contexts, weights))
+    torch.testing.assert_close(results, expected, **EXACT)
+    torch.testing.assert_close(gradients(results, inputs), gradients(expected, inputs), rtol=0, atol=1e-10)
+    at_once = attention(query_BTQ, memory, torch.stack(sums).unflatten(0, (B, T)).detach())
+    torch.testing.assert_close(at_once, expected, **EXACT)
 
 
 @pytest.mark.parametrize("kind", WIDTHS)

@@ -65,8 +65,8 @@ def test_norms_stand_between_layers_alone(lab):
     assert [norm.normalized_shape for norm in wide.norms] == [(2 * 2,)]
     assert not list(make(lab, "gru", 1, normalization="layer").norms)
     assert not list(make(lab, "gru", 3).norms.parameters())
-    with pytest.raises(UserError, match=r"^normalization must be one of none, layer, not 'batch'$"):
-        make(lab, "gru", normalization="batch")
+    with pytest.raises(UserError, match=r"^normalization must be one of none, layer, batch, not 'group'$"):
+        make(lab, "gru", normalization="group")
 
 
 def test_full_rows_need_no_lengths(lab):

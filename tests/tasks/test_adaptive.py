@@ -64,7 +64,7 @@ def windows(lengths=(4, 3)):
         inputs, targets = (torch.randint(4, len(WORDS), (length, B), generator=draw) for _ in range(2))
         count = length * B
         batches.append(
-            StreamBatch(inputs, targets, None, None, number == 0, 1.0, count, count, torch.arange(B), Sizes())
+            StreamBatch(inputs, targets, None, None, number == 0, 1.0, count, count, torch.arange(B), B, Sizes())
         )
     return batches
 

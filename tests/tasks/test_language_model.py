@@ -35,7 +35,7 @@ def batch(steps=T, *, first=True, seed=2, ended=0, scale=1.0, sizes=None):
         inputs_TB[-ended:, -1] = targets_TB[-ended:, -1] = PAD
     tokens = steps * B - ended
     return StreamBatch(
-        inputs_TB, targets_TB, None, None, first, scale, tokens, tokens, torch.arange(B), sizes or Sizes()
+        inputs_TB, targets_TB, None, None, first, scale, tokens, tokens, torch.arange(B), 2 * B, sizes or Sizes()
     )
 
 
@@ -134,8 +134,8 @@ def test_signatures_name_streams_and_unknown_words():
         pass
     task.compute_metrics()
     signatures = task.signatures()
-    assert signatures["perplexity"] == "per:token|eos:yes|smoothing:no|streams:3"
-    assert signatures["word"] == "per:word|eos:yes|smoothing:no|unknown:4|compares:no|streams:3"
+    assert signatures["perplexity"] == f"per:token|eos:yes|smoothing:no|streams:{2 * B}"  # of two devices
+    assert signatures["word"] == f"per:word|eos:yes|smoothing:no|unknown:4|compares:no|streams:{2 * B}"
     assert signatures["byte"].startswith("per:byte|") and "unknown:4" in signatures["byte"]
 
 

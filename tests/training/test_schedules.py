@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqlab.errors import UserError
-from seqlab.training.schedules import Constant, Cosine, InverseSquareRoot, Linear, Plateau, Step
+from seqlab.training.schedules import Constant, Cosine, InverseSquareRoot, Linear, Noam, Plateau, Step
 
 RATE = 0.5
 
@@ -50,6 +50,19 @@ def test_inverse_square_root():
 
 def test_inverse_square_root_without_warm_up():
     assert factors(InverseSquareRoot(warmup=0), 9)[::4] == pytest.approx([1, 1 / math.sqrt(5), 1 / 3])
+
+
+def test_noam():
+    """lr = factor x d^-0.5 x min(step^-0.5, step x warmup^-1.5), steps from 1, the optimizer's rate the factor."""
+    found = factors(Noam(size=25, warmup=4), 400)
+    expected = [25**-0.5 * min(step**-0.5, step * 4**-1.5) for step in range(1, 401)]
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert max(found) == found[3] == pytest.approx(1 / math.sqrt(25 * 4))
+
+
+def test_noam_is_inverse_square_root_at_another_rate():
+    found, other = factors(Noam(size=7, warmup=5), 50), factors(InverseSquareRoot(warmup=5), 50)
+    assert found == pytest.approx([rate / math.sqrt(7 * 5) for rate in other])
 
 
 def test_cosine():
@@ -146,6 +159,8 @@ def test_plateau_stops_at_its_minimum():
         lambda: Cosine(warmup=-5),
         lambda: Linear(warmup=-5),
         lambda: InverseSquareRoot(warmup=-5),
+        lambda: Noam(size=0),
+        lambda: Noam(size=5, warmup=0),
         lambda: Step(after=-1, every=2),
         lambda: Step(after=3, every=0),
         lambda: Step(after=3, every=2, factor=1.0),

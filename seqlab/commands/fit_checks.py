@@ -1,0 +1,80 @@
+"""What a fit checks before it begins, and the run that it starts from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from seqlab import registry
+from seqlab.errors import UserError
+from seqlab.runs import Run
+from seqlab.training.checkpoints import load_checkpoint
+from seqlab.training.initial_weights import Source
+
+if TYPE_CHECKING:
+    from seqlab.config import Settings
+
+CHANGEABLE = ("trainer.", "checkpoint.", "data.val", "data.test", "data.workers")
+"""Settings that a resumed run may change; another one would make it a run that never was."""
+
+
+def check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
+    """A resumed run goes on with the settings it began with.
+
+    Raises:
+        UserError: A flag changes one that it may not.
+    """
+    before, now = (_flat(yaml.safe_load(text)) for text in (checkpoint["seqlab"]["config"], settings.dump()))
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE)]
+    if changed:
+        raise UserError(
+            f"--resume goes on as the run began, so {', '.join(sorted(changed))} cannot change; only trainer.*, "
+            "checkpoint.*, data.val, data.test and data.workers can"
+        )
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name."""
+    if not isinstance(values, dict):
+        return {prefix: values}
+    return {name: value for key in values for name, value in _flat(values[key], f"{prefix}.{key}".strip(".")).items()}
+
+
+def check_gradient(settings: "Settings") -> None:
+    """What the gradient is scaled to needs no clipping."""
+    if settings.config.training.normalize_gradient is not None and settings.config.trainer.gradient_clip_val:
+        raise UserError(
+            f"training.normalize_gradient ({settings.config.training.normalize_gradient}) and "
+            f"trainer.gradient_clip_val ({settings.config.trainer.gradient_clip_val}) contradict each other; set one "
+            "of them to null"
+        )
+
+
+def find_source(settings: "Settings", run: Run) -> Source | None:
+    """The run that training starts from, if it does.
+
+    Raises:
+        UserError: It is no run, it has no checkpoint, or it does not go with the settings.
+    """
+    name = settings.config.training.init_from
+    if name is None:
+        return None
+    if Path(name).resolve() == run.path.resolve():
+        raise UserError(f"training.init_from: {name} is the run that is to start; take another --run DIR for it")
+    try:
+        checkpoint = load_checkpoint(Path(name) if Path(name).is_file() else Run(name).checkpoint())
+    except UserError as error:
+        raise UserError(f"training.init_from: {error}") from error
+    source = Source(name, checkpoint, _flat(yaml.safe_load(checkpoint["seqlab"]["config"])))
+    source.check(_flat(yaml.safe_load(settings.dump())))
+    return source
+
+
+def check_monitor(settings: "Settings", task: Any) -> None:
+    """The score that chooses checkpoints must be one of the task's."""
+    known = [f"val/{name}" for name in task.metrics]
+    for key, name in (("checkpoint.monitor", settings.config.checkpoint.monitor), ("schedule", task.schedule.monitor)):
+        if name is not None and name not in known:
+            raise UserError(
+                f"{key}: no score named {name!r}{registry.nearest(name, known)} (there are: {', '.join(known)})"
+            )

@@ -1,0 +1,28 @@
+"""Where files are kept that any process can make again: text in Arrow, token ids."""
+
+import logging
+import os
+from pathlib import Path
+
+log = logging.getLogger("seqlab")
+
+CACHED_FROM = 1 << 22
+"""Bytes of text from which on what is made of it is kept in a file. Less is made in a second or two."""
+
+
+def cache_folder(kind: str) -> Path | None:
+    """A folder of the cache, made if need be: of the environment variable ``SEQLAB_CACHE``, else ``~/.cache/seqlab``.
+
+    Args:
+        kind: What is kept there; its name.
+
+    Returns:
+        The folder; None if it cannot be made, of which the log tells.
+    """
+    try:
+        folder = Path(os.environ.get("SEQLAB_CACHE") or Path("~/.cache/seqlab").expanduser()) / kind
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        log.info("data: %s stays in memory, since it cannot be cached: %s", kind, error)
+        return None
+    return folder

@@ -1,0 +1,204 @@
+"""Texts to token ids, by several processes where there is much of it.
+
+The processes are started anew and not forked: they are safe beside whatever threads and devices the first one has, need
+no guard in its script, and end when it ends, however it does.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from itertools import cycle
+from typing import Any, Protocol
+
+import numpy as np
+
+from seqlab.data.bpe_dropout import kept_merges
+from seqlab.data.tokenizers import EOS, Tokenizer
+
+CHUNK = 1 << 18
+"""Characters that are encoded at once by one process."""
+
+PROCESSES_FROM = 1 << 23
+"""Bytes of text from which on several processes encode it; with less, the time they take to start is not won back."""
+
+
+class Encoder(Protocol):
+    """Makes token ids of texts, and can be pickled."""
+
+    tokenizer: Tokenizer
+
+    def __call__(self, first: int, texts: Sequence[str]) -> Iterator[list[int]]:
+        """The tokens of texts, the first of which has this number in its corpus; those of each end in EOS."""
+
+
+class Lines:
+    """Encodes sentences, each closed by EOS."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokenizer = tokenizer
+
+    def __call__(self, first: int, texts: Sequence[str]) -> Iterator[list[int]]:
+        for text in texts:
+            yield [*self.tokenizer.encode(text), EOS]
+
+
+class Documents:
+    """Encodes texts of several lines, each of which is closed by EOS."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokenizer = tokenizer
+
+    def __call__(self, first: int, texts: Sequence[str]) -> Iterator[list[int]]:
+        for text in texts:
+            yield encode_text(text, self.tokenizer)
+
+
+class DroppingLines:
+    """Encodes sentences with BPE-dropout, each closed by EOS.
+
+    What is dropped is a function of seed, epoch, the sentence's number and its side alone.
+
+    Args:
+        tokenizer: A tokenizer of kind bpe.
+        dropout: Probability of dropping a merge.
+        seed: Seed of the run.
+        epoch: Number of the epoch.
+        side: 0 for the source, 1 for the target.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, dropout: float, seed: int, epoch: int, side: int):
+        self.tokenizer, self.dropout, self.seed, self.epoch, self.side = tokenizer, dropout, seed, epoch, side
+
+    def __call__(self, first: int, texts: Sequence[str]) -> Iterator[list[int]]:
+        encode = self.tokenizer.dropping()
+        for number, text in enumerate(texts, first):
+            random = np.random.default_rng([self.seed, self.epoch, number, self.side])
+            yield [*encode(text, kept_merges(self.dropout, random)), EOS]
+
+
+def encode_text(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Token ids of a text: those of its lines, each closed by EOS. An empty line is a lone EOS."""
+    return [token for line in text.split("\n") for token in (*tokenizer.encode(line), EOS)]
+
+
+def idle_cores() -> int:
+    """How many processes may encode at once: the cores that this one may use, shared with others of its kind."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+
+
+def encoded_chunks(texts: Iterable[str], encoder: Encoder, processes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Encodes texts, chunk after chunk; no more than a few chunks are in memory.
+
+    Args:
+        texts: The texts.
+        encoder: What makes token ids of them.
+        processes: How many do so; 1 is this one.
+
+    Yields:
+        The tokens of a chunk, int32, and the number of tokens of each of its texts, int64.
+    """
+    if processes < 2:
+        for first, chunk in _chunks(texts):
+            yield _encode(encoder, first, chunk)
+        return
+    with ExitStack() as stack:
+        helpers = cycle([stack.enter_context(_Helper(encoder)) for _ in range(processes)])
+        busy: deque[_Helper] = deque()
+        for (first, chunk), helper in zip(_chunks(texts), helpers, strict=False):
+            done = [busy.popleft().receive()] if len(busy) == processes else []  # of this very helper
+            helper.send(first, chunk)
+            busy.append(helper)
+            yield from done
+        while busy:
+            yield busy.popleft().receive()
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Texts by the chunk, each with the number of its first one."""
+    first, size = 0, 0
+    chunk: list[str] = []
+    for text in texts:
+        chunk.append(text)
+        size += len(text) + 1
+        if size >= CHUNK:
+            yield first, chunk
+            first, size, chunk = first + len(chunk), 0, []
+    if chunk:
+        yield first, chunk
+
+
+def _encode(encoder: Encoder, first: int, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    tokens, lengths = array("i"), array("q")
+    for sequence in encoder(first, texts):
+        tokens.extend(sequence)
+        lengths.append(len(sequence))
+    return np.frombuffer(tokens, dtype=np.int32), np.frombuffer(lengths, dtype=np.int64)
+
+
+# ------------------------------------------------------------------------------------------------------------ processes
+
+
+class _Helper:
+    """A process that encodes chunks. What it fails to do, as when the system ended it, is done here instead."""
+
+    def __init__(self, encoder: Encoder):
+        self._encoder = encoder
+        self._chunk: tuple[int, list[str]] = (0, [])
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from seqlab.data.encoding import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+        )
+        self._write(encoder)
+
+    def __enter__(self) -> "_Helper":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+    def send(self, first: int, texts: list[str]) -> None:
+        """Gives it a chunk; the one before must have been received."""
+        self._chunk = first, texts
+        self._write(self._chunk)
+
+    def receive(self) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens of the chunk that was sent."""
+        try:
+            assert self._process.stdout is not None
+            return pickle.load(self._process.stdout)
+        except (EOFError, pickle.UnpicklingError):
+            return _encode(self._encoder, *self._chunk)
+
+    def _write(self, message: Any) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # told by the end of its answers
+            pickle.dump(message, self._process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+            self._process.stdin.flush()
+
+
+def serve() -> None:
+    """What a helper runs: an encoder on stdin, then chunks, whose tokens go to stdout."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides what that means
+    with suppress(OSError):
+        os.nice(5)
+    stdin, stdout = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints
+    encoder = pickle.load(stdin)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            pickle.dump(_encode(encoder, *pickle.load(stdin)), stdout, protocol=pickle.HIGHEST_PROTOCOL)
+            stdout.flush()

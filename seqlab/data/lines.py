@@ -1,0 +1,54 @@
+"""Lines of UTF-8 text files, plain or compressed, one after the other.
+
+Only a line feed ends a line (so that both sides of a corpus count alike whatever characters they hold); a carriage
+return before it and a byte order mark are dropped.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from seqlab.errors import UserError
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a text file, or of one that gzip compressed (``.gz``), as they are read.
+
+    Raises:
+        UserError: A line is not UTF-8, or the file cannot be read.
+    """
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
+                    return
+                yield decode_line(line, str(path), number)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """All lines of a text file.
+
+    Raises:
+        UserError: A line is not UTF-8, or the file cannot be read.
+    """
+    return list(lines_of(path))
+
+
+def decode_line(line: bytes, file: str, number: int) -> str:
+    """One line, without its line end.
+
+    Raises:
+        UserError: It is not UTF-8; the message names file, line and byte.
+    """
+    try:
+        return line.rstrip(b"\r\n").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file}, line {number}: not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x}); convert it, "
+            "for example with iconv -t utf-8"
+        ) from error

@@ -1,0 +1,53 @@
+"""Tokenizers from files."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from seqlab.data.tokenizers import Tokenizer, load_tokenizer
+from seqlab.errors import UserError
+
+
+def read_tokenizer(file: str, name: str = "data.tokenizer") -> Tokenizer:
+    """The tokenizer of a file.
+
+    Args:
+        file: A SentencePiece model, the bytes of a tokenizer of seqlab, or a checkpoint: of one with two tokenizers,
+            that of the target side where ``name`` is that of its settings, else that of the source side.
+        name: What the settings that name it are called.
+
+    Raises:
+        UserError: It cannot be read, or is none of these.
+    """
+    what = f"{name}.file: {file}"
+    try:
+        with open(file, "rb") as stream:
+            zipped = stream.read(2) == b"PK"  # as a checkpoint is; it may be large
+        model = _of_checkpoint(Path(file), name.endswith("target_tokenizer")) if zipped else Path(file).read_bytes()
+    except OSError as error:
+        raise UserError(f"{name}.file: cannot read {file}: {error.strerror}") from error
+    if model is None:
+        raise UserError(f"{what} is a checkpoint without a tokenizer, or none of seqlab")
+    try:
+        if model:
+            return load_tokenizer(model)
+    except (RuntimeError, ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{what} is no tokenizer: give a SentencePiece model (.model), or a checkpoint of a run")
+
+
+def _of_checkpoint(path: Path, target: bool) -> bytes | None:
+    """The bytes of a tokenizer that a checkpoint holds in the state of its data module."""
+    import torch  # takes seconds, and processes that encode text do without
+
+    try:
+        checkpoint: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile):
+        return None
+    states = [state for state in checkpoint.values() if isinstance(state, dict)] if isinstance(checkpoint, dict) else []
+    for key in ("target_tokenizer", "tokenizer") if target else ("tokenizer",):
+        for state in states:
+            if isinstance(state.get(key), bytes):
+                return state[key]
+    return None

@@ -1,0 +1,201 @@
+"""Encoding by several processes: the same tokens as by one, in order, also where a process is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from seqlab.data import encoded_text, encoding
+from seqlab.data.encoded_text import encode_texts, tell_unknown
+from seqlab.data.encoding import Documents, DroppingLines, Lines, encoded_chunks, idle_cores
+from seqlab.data.tokenizers import EOS, UNK, Tokenizer, TokenizerSettings
+
+TEXTS = [f"line {number} of {'many ' * (number % 7)}words\nand {number % 11}" for number in range(2000)]
+WORDS = Tokenizer.train((line for text in TEXTS for line in text.split("\n")), TokenizerSettings("word", 900))
+BPE = Tokenizer.train(TEXTS, TokenizerSettings("bpe", 60))
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(encoding, "CHUNK", 5000)
+
+
+def flat(chunks) -> tuple[list[int], list[int]]:
+    tokens, lengths = zip(*chunks, strict=True)
+    assert all(part.dtype == np.int32 for part in tokens)
+    return np.concatenate(tokens).tolist(), np.concatenate(lengths).tolist()
+
+
+@pytest.mark.parametrize("encoder", [Lines(WORDS), Documents(WORDS), DroppingLines(BPE, 0.2, 1, 2, 1)])
+def test_several_processes_give_the_tokens_of_one(encoder):
+    expected = [token for first, text in enumerate(TEXTS) for tokens in encoder(first, [text]) for token in tokens]
+    one = flat(encoded_chunks(TEXTS, encoder, 1))
+    assert one == flat(encoded_chunks(iter(TEXTS), encoder, 3))
+    assert one[0] == expected and sum(one[1]) == len(expected) and len(one[1]) == len(TEXTS)
+
+
+def test_texts_are_read_as_they_are_needed():
+    """A few chunks ahead, whatever the length of the corpus."""
+    read = []
+
+    def texts():
+        for number, text in enumerate(TEXTS * 3):
+            read.append(number)
+            yield text
+
+    for processes in (1, 2):
+        read.clear()
+        chunks = encoded_chunks(texts(), Lines(WORDS), processes)
+        next(chunks)
+        assert len(read) < 600
+        chunks.close()
+
+
+def test_a_process_that_is_lost_is_done_without():
+    chunks = encoded_chunks(TEXTS, Lines(WORDS), 2)
+    found = [next(chunks)]
+    children = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
+    ).stdout
+    pids = [int(line.split()[0]) for line in children.splitlines() if "encoding" in line]
+    assert len(pids) == 2
+    os.kill(pids[0], signal.SIGKILL)
+    assert flat([*found, *chunks]) == flat(encoded_chunks(TEXTS, Lines(WORDS), 1))
+
+
+PARENT = """
+import os, sys, time
+from seqlab.data.encoding import Lines, encoded_chunks
+from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+lines = ["a line of words", "another one"] * 100_000
+chunks = encoded_chunks(lines, Lines(Tokenizer.train(lines[:9], TokenizerSettings("word", 50))), 2)
+next(chunks)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_processes_end_with_the_one_that_started_them():
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "ready\n"
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent.pid)], capture_output=True, text=True).stdout
+    pids = [int(pid) for pid in found.split()]
+    assert len(pids) == 2
+    parent.kill()
+    parent.communicate()
+    for _ in range(200):
+        running = [pid for pid in pids if os.path.exists(f"/proc/{pid}") and "Z" not in state(pid)]
+        if not running:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{running} still run")
+
+
+def state(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+def test_cores_are_shared_with_other_ranks(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert idle_cores() == 12
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert idle_cores() == 3
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "40")
+    assert idle_cores() == 1
+
+
+# -------------------------------------------------------------------------------------------------- files of tokens
+
+
+def encode(encoder, texts=TEXTS, **options):
+    options = {"size": sum(map(len, texts)), "count": len(texts), "label": "the text", "checksum": b"1", **options}
+    return encode_texts(texts, encoder, **options)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
+    monkeypatch.setattr(encoded_text, "CACHED_FROM", 0)
+    monkeypatch.setattr(encoded_text, "PROCESSES_FROM", 0)
+    monkeypatch.setattr(encoded_text, "idle_cores", lambda: 2)
+    return tmp_path / "tokens"
+
+
+def test_a_large_text_is_encoded_by_several_processes_and_told_of(cache, messages):
+    """Where there is no terminal: two lines, and none the next time."""
+    made = encode(Lines(WORDS))
+    assert isinstance(made.tokens_S, np.memmap)
+    assert made.tokens_S.tolist() == flat(encoded_chunks(TEXTS, Lines(WORDS), 1))[0]
+    assert made.unknown == int((made.tokens_S == UNK).sum()) > 0
+    start, end = messages
+    assert start == "data: encoding the text: 2,000 of them, in 2 processes"
+    assert end.startswith("data: encoded the text in ")
+    again = encode(Lines(WORDS))
+    assert again.unknown == made.unknown and again.starts_N.tolist() == made.starts_N.tolist()
+    assert len(messages) == 2
+
+
+def test_lines_and_documents_have_files_of_their_own(cache):
+    assert len(encode(Lines(WORDS)).tokens_S) != len(encode(Documents(WORDS)).tokens_S)
+    assert len(list(cache.iterdir())) == 4
+
+
+def test_without_a_checksum_no_file_is_left(cache):
+    made = encode(DroppingLines(BPE, 0.2, 1, 2, 0), checksum=None)
+    assert isinstance(made.tokens_S, np.memmap) and not list(cache.iterdir())
+    assert made.tokens_S.tolist() == flat(encoded_chunks(TEXTS, DroppingLines(BPE, 0.2, 1, 2, 0), 1))[0]
+    assert (made.tokens_S[made.starts_N[1:] - 1] == EOS).all()
+
+
+CUT_OFF = """
+import sys, time
+from seqlab.data import encoded_text, encoding
+from seqlab.data.encoding import Lines
+from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+encoded_text.CACHED_FROM, encoding.CHUNK = 0, 100
+words = Tokenizer.train(["a b c d"], TokenizerSettings("word", 50))
+cut = len(sys.argv) > 1
+
+def texts():
+    for number in range(5000):
+        if cut and number == 4000:
+            print("cut", flush=True)
+            time.sleep(60)
+        yield "a b c d" * (number % 9)
+
+made = encoded_text.encode_texts(texts(), Lines(words), size=1, count=5000, label="it", checksum=b"x")
+print(len(made.tokens_S), made.unknown, flush=True)
+"""
+
+
+def test_a_cut_off_process_leaves_nothing_that_is_taken_for_whole(cache):
+    process = subprocess.Popen([sys.executable, "-c", CUT_OFF, "cut"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "cut\n"
+    process.kill()
+    process.communicate()
+    assert all(path.name.startswith(".") for path in cache.iterdir()), "no file in its place"
+    done = subprocess.run([sys.executable, "-c", CUT_OFF], capture_output=True, text=True)
+    lines = ["a b c d" * (number % 9) for number in range(5000)]
+    words = Tokenizer.train(["a b c d"], TokenizerSettings("word", 50))
+    tokens = [words.encode(line) for line in lines]
+    expected = sum(map(len, tokens)) + 5000, sum(line.count(UNK) for line in tokens)
+    assert done.stdout == "{} {}\n".format(*expected), done.stderr
+
+
+@pytest.mark.parametrize("unknown, told", [(0, []), (1, ["data: 0.1 % of the x are <unk>"]), (50, None), (51, None)])
+def test_what_is_unknown_is_told(messages, caplog, unknown, told):
+    tell_unknown("x", unknown, 1000, "do that")
+    warning = "data: 5 % of the x are unknown to the tokenizer: do that"
+    assert messages == (told if told is not None else ["data: 5 % of the x are <unk>"] if unknown == 50 else [warning])
+    assert [record.levelname for record in caplog.records if record.getMessage() == warning] == ["WARNING"] * (
+        unknown > 50
+    )
