@@ -16,6 +16,9 @@ HUB = "hub:"
 HUB_SPLITS = {"train": ("train",), "val": ("validation", "valid", "val", "dev"), "test": ("test",)}
 """What the splits are called there."""
 
+CONVERTED = "refs/convert/parquet"
+"""The branch of a data set where the Hub puts its tables."""
+
 
 def hub_splits(name: str, instead: str) -> tuple[str, ...]:
     """The splits that a data set has, among ``train``, ``val`` and ``test``.
@@ -56,7 +59,13 @@ def _load(name: str, instead: str) -> Any:
     log.info("data: loading %s from the Hugging Face Hub", name)
     try:
         with _quiet():
-            return datasets.load_dataset(path, config or None)
+            try:
+                return datasets.load_dataset(path, config or None)
+            except RuntimeError as error:
+                if "scripts are no longer supported" not in str(error):
+                    raise
+                # The Hub keeps what such a script made as tables beside it, in a folder for each configuration.
+                return datasets.load_dataset(path, data_dir=config or None, revision=CONVERTED)
     except Exception as error:  # of any class, as whatever goes wrong in a network
         reason = textwrap.shorten(str(error) or type(error).__name__, 300).rstrip(".")
         raise UserError(

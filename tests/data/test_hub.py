@@ -1,12 +1,20 @@
 """Data sets of the Hub: over HTTP, from the cache, and without a network."""
 
 import http.server
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import urllib.parse
+from collections.abc import Iterator
 from typing import ClassVar
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet as pq
 
 PAIRS = [("one house", "ein Haus"), ("two", "zwei"), ("", "drei")]
 ROWS = [{"translation": {"en": source, "de": target}} for source, target in PAIRS]
@@ -46,24 +54,46 @@ def test_without_a_network_one_line_says_what_else_there_is(tmp_path):
     assert "\n" not in line and stderr == ""
 
 
-REVISION = "a" * 40
+def parquet(rows: list[dict]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    return file.getvalue()
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """What ``datasets`` asks of the Hub, of one data set ``me/pairs``."""
+    """What ``datasets`` asks of the Hub: of a data set of files, and of one of a script and of tables made by it."""
 
-    files: ClassVar = {"train.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS).encode()}
+    revisions: ClassVar = {"main": "a" * 40, "refs/convert/parquet": "b" * 40}
+    files: ClassVar = {
+        ("me/pairs", "a" * 40): {"train.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS).encode()},
+        ("me/script", "a" * 40): {"script.py": b"raise SystemExit('never to be run')"},
+        ("me/script", "b" * 40): {
+            "small/train/0000.parquet": parquet(ROWS),
+            "large/train/0000.parquet": parquet(10 * ROWS),
+        },
+    }
 
     def do_GET(self):
-        path, _, name = self.path.partition("?")[0].rpartition("/")
-        if path == f"/datasets/me/pairs/resolve/{REVISION}" and name in self.files:
-            self.answer(self.files[name], ETag='"1"', **{"X-Repo-Commit": REVISION})
-        elif f"{path}/{name}" == f"/api/datasets/me/pairs/tree/{REVISION}":
-            files = [{"type": "file", "path": name, "size": len(data), "oid": "1"} for name, data in self.files.items()]
-            self.answer(json.dumps(files).encode())
-        elif f"{path}/{name}" in ("/api/datasets/me/pairs", f"/api/datasets/me/pairs/revision/{REVISION}"):
-            files = [{"rfilename": name} for name in self.files]
-            self.answer(json.dumps({"id": "me/pairs", "sha": REVISION, "tags": [], "siblings": files}).encode())
+        path = urllib.parse.unquote(self.path.partition("?")[0])
+        if match := re.fullmatch(r"/api/datasets/(me/\w+)(?:/revision/(.+?))?", path):
+            sha = self.revisions.get(match[2] or "main", match[2])
+            siblings = [{"rfilename": name} for name in self.files[match[1], sha]]
+            self.answer(json.dumps({"id": match[1], "sha": sha, "tags": [], "siblings": siblings}).encode())
+        elif match := re.fullmatch(r"/api/datasets/(me/\w+)/tree/(\w{40})/?(.*)", path):
+            below = {name: data for name, data in self.files[match[1], match[2]].items() if name.startswith(match[3])}
+            folders = {name.rpartition("/")[0].split("/", 1)[0] for name in below if "/" in name}
+            folders |= {name.rpartition("/")[0] for name in below if "/" in name}
+            tree = [{"type": "directory", "path": name, "oid": "1"} for name in sorted(folders) if name != match[3]]
+            tree += [{"type": "file", "path": name, "size": len(data), "oid": "1"} for name, data in below.items()]
+            self.answer(json.dumps(tree).encode())
+        elif match := re.fullmatch(r"/datasets/(me/\w+)/resolve/(.+?)/([\w.]+|\w+/train/0000.parquet)", path):
+            sha = self.revisions.get(match[2], match[2])
+            content = self.files[match[1], sha].get(match[3])
+            headers = {"ETag": f'"{match[1]}{sha}{match[3]}"'.replace("/", ""), "X-Repo-Commit": sha}
+            if content is None:
+                self.answer(b"", 404, **{"X-Error-Code": "EntryNotFound"})
+            else:
+                self.answer(content, **headers)
         else:
             self.answer(b"", 404, **{"X-Error-Code": "EntryNotFound"})
 
@@ -81,13 +111,23 @@ class Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_data_set_of_a_hub(tmp_path):
-    """Over HTTP, as from the real one; from the cache when that is gone; and nothing is shown without a terminal."""
+@pytest.fixture
+def hub() -> Iterator[dict[str, str]]:
+    """The environment of a process that takes a server on this machine for the Hub."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    settings = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "NO_PROXY": "127.0.0.1"}
-    assert in_a_process(tmp_path, "hub:me/pairs", "train", **settings) == (str(PAIRS), "")
+    yield {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "NO_PROXY": "127.0.0.1"}
     server.shutdown()
     server.server_close()
-    found, warning = in_a_process(tmp_path, "hub:me/pairs", "train", HF_HUB_OFFLINE="1", **settings)
+
+
+def test_a_data_set_of_a_hub(tmp_path, hub):
+    """Over HTTP, as from the real one; from the cache when that is gone; and nothing is shown without a terminal."""
+    assert in_a_process(tmp_path, "hub:me/pairs", "train", **hub) == (str(PAIRS), "")
+    found, warning = in_a_process(tmp_path, "hub:me/pairs", "train", HF_HUB_OFFLINE="1", **hub)
     assert found == str(PAIRS) and "Using the latest cached version" in warning
+
+
+def test_a_data_set_of_a_script_is_read_from_the_tables_beside_it(tmp_path, hub):
+    """A script is never run; a configuration is a folder."""
+    assert in_a_process(tmp_path, "hub:me/script:small", "train", **hub) == (str(PAIRS), "")
