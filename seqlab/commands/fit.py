@@ -11,6 +11,7 @@ from seqlab.errors import UserError
 from seqlab.files import write_text
 from seqlab.runs import Run, is_first_process
 from seqlab.specs import parse_cell, read_yaml
+from seqlab.training.allocator import remember_few_shapes
 
 if TYPE_CHECKING:
     from seqlab.config import Settings
@@ -37,11 +38,12 @@ def main(argv: list[str]) -> None:
         "-h", "--help", action="store_true", help="this help; with --recipe, also the recipe's settings"
     )
     options, rest = parser.parse_known_args(argv)
+    remember_few_shapes()
     if options.help and not options.recipe:
         parser.print_help()
         print(
             "\nsettings of every recipe: --seed N, --config FILE, --print_config, --data.*, --model.*, --trainer.*, "
-            "--checkpoint.*"
+            "--training.*, --checkpoint.*"
         )
         return
     if options.resume and options.overwrite:

@@ -1,8 +1,8 @@
 """Tokenizers without a model of text: whole words, characters, bytes; and what is done to text before any tokenizer.
 
-None of them normalises anything: the same word in other letters, or composed otherwise, is another word. Characters are
-counted here and not by SentencePiece, which normalises and drops spaces: a character language model has to account for
-every character of a text.
+The first three normalise nothing: the same word in other letters, or composed otherwise, is another word. Characters
+are counted here and not by SentencePiece, which normalises and drops spaces: a character language model has to account
+for every character of a text.
 """
 
 import base64
@@ -135,6 +135,9 @@ class Bytes(Tokenizer):
         return EOS + 1 + 256
 
 
+PREPARED = "prepared"
+
+
 class Prepared(Tokenizer):
     """A tokenizer with something done to text before it; what it decodes is as it was encoded.
 
@@ -147,9 +150,7 @@ class Prepared(Tokenizer):
     def __init__(self, tokenizer: Tokenizer, lowercase: bool, form: str | None):
         self.tokenizer, self.lowercase, self.form = tokenizer, lowercase, form
         inner = base64.b64encode(tokenizer.model).decode()
-        self.model = _to_json(kind=self.prepared, lowercase=lowercase, form=form, tokenizer=inner)
-
-    prepared: ClassVar[str] = "prepared"
+        self.model = _to_json(kind=PREPARED, lowercase=lowercase, form=form, tokenizer=inner)
 
     @property
     def kind_name(self) -> str:
@@ -178,7 +179,7 @@ VOCABULARIES: dict[str, type[Vocabulary]] = {"word": Words, "character": Charact
 def load_vocabulary(model: bytes) -> Tokenizer:
     """The tokenizer whose ``model`` these bytes are."""
     values = json.loads(model)
-    if values["kind"] == Prepared.prepared:
+    if values["kind"] == PREPARED:
         return Prepared(load_tokenizer(base64.b64decode(values["tokenizer"])), values["lowercase"], values["form"])
     return Bytes() if values["kind"] == "byte" else VOCABULARIES[values["kind"]](values["symbols"])
 
