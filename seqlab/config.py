@@ -167,9 +167,11 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
     parser.add_class_arguments(Trainer, "trainer", instantiate=False, skip=OWN)
     if any(action.dest == "data.seed" for action in parser._actions):  # also one that is passed on to a base class
         parser.link_arguments("seed", "data.seed")
-    for action in parser._actions if brief else []:
-        if action.dest.startswith("trainer.") and action.dest.removeprefix("trainer.") not in BRIEF:
+    for action in parser._actions:
+        if brief and action.dest.startswith("trainer.") and action.dest.removeprefix("trainer.") not in BRIEF:
             action.help = argparse.SUPPRESS
+        elif isinstance(action.help, str):
+            action.help = action.help.replace("``", "")  # a docstring's
     config = parser.parse_flags(_config_files_first(argv))
     for key in ("task", "data_module"):
         if config[key] != classes[key]:
