@@ -67,7 +67,7 @@ def main(argv: list[str]) -> None:
 
 def _read_prompt() -> str:
     """What stands in stdin, unless that is a terminal."""
-    from seqlab.data.corpora import decode_line
+    from seqlab.data.lines import decode_line
 
     if sys.stdin is None or sys.stdin.isatty():
         return ""

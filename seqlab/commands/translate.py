@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
 
 def _chunks() -> Iterator[list[str]]:
     """Chunks of lines from stdin."""
-    from seqlab.data.corpora import decode_line
+    from seqlab.data.lines import decode_line
 
     lines: list[str] = []
     if sys.stdin.isatty():

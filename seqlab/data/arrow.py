@@ -69,7 +69,7 @@ def arrow_dataset(tables: Callable[[], Iterable[pyarrow.Table]], files: Sequence
         with tqdm(desc=label, unit=" rows", unit_scale=True, leave=False, disable=not sys.stderr.isatty()) as bar:
             _write(cached, tables(), bar)
     except OSError as error:
-        log.info("data: text stays in memory, since it cannot be cached: %s", error)
+        log.info("data: text kept in memory, since the cache cannot be written: %s", error)
     return _open(cached) or Dataset(pyarrow.concat_tables(tables()))
 
 

@@ -23,6 +23,6 @@ def cache_folder(kind: str) -> Path | None:
         folder = Path(os.environ.get("SEQLAB_CACHE") or Path("~/.cache/seqlab").expanduser()) / kind
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
-        log.info("data: %s stays in memory, since it cannot be cached: %s", kind, error)
+        log.info("data: %s kept in memory, since the cache cannot be written: %s", kind, error)
         return None
     return folder

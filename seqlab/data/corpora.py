@@ -14,11 +14,9 @@ from datasets import Dataset
 
 from seqlab.data.arrow import BATCH, arrow_dataset
 from seqlab.data.hub import HUB, hub_splits, hub_table
-from seqlab.data.lines import decode_line, lines_of, read_lines
+from seqlab.data.lines import lines_of
 from seqlab.data.tables import Rows, checked_text, json_rows, missing, numbered, parquet_rows
 from seqlab.errors import UserError
-
-__all__ = ["BUILT_IN", "Languages", "decode_line", "own_splits", "parallel_corpus", "read_lines"]
 
 BUILT_IN = ("phrasebook",)
 LOCAL = "a path prefix, two files with a comma between them, a .tsv, .jsonl or .parquet file, or phrasebook"

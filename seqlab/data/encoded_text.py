@@ -164,7 +164,7 @@ def encode_texts(
         with replacing(files[1], suffix=uuid4().hex) as stream:
             np.save(stream, bounds)
     except OSError as error:
-        log.info("data: tokens stay in memory, since they cannot be cached: %s", error)
+        log.info("data: tokens kept in memory, since the cache cannot be written: %s", error)
         return _in_memory(chunks())
     return _open(*files, count) or _in_memory(chunks())
 

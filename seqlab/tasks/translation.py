@@ -101,12 +101,18 @@ class Translation(Task):
             cell_factory(decoder_cell or cell),
             **network,
         )
+        shared = self.network.encoder.embedding is self.network.decoder.embedding
+        if shared and source_tokenizer != target_tokenizer:
+            raise UserError(
+                "model.tying three-way has one embedding matrix for both sides, but data.target_tokenizer makes a "
+                "vocabulary for each: take two-way, or leave data.target_tokenizer null"
+            )
         if coverage_penalty and not self.network.decoder.coverage:
             raise UserError("coverage_penalty weighs the loss of coverage, which is off; set model.coverage to true")
         if scheduled_sampling is not None:
             check_norms(self.network.decoder.layers, "scheduled_sampling")
         self._vectors = {"source_embeddings": source_embeddings, "target_embeddings": target_embeddings}
-        if all(self._vectors.values()) and self.network.encoder.embedding is self.network.decoder.embedding:
+        if all(self._vectors.values()) and shared:
             raise UserError(
                 "model.tying three-way has one embedding matrix: give model.source_embeddings or "
                 "model.target_embeddings, not both"

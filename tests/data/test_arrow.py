@@ -130,7 +130,7 @@ def test_without_a_cache_it_stays_in_memory(tmp_path, cache, monkeypatch, messag
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path / "file"))
     assert rows(parallel_corpus(write_pairs(tmp_path, 5), "train", LANGUAGES)) == expected(5)
     (message,) = messages
-    assert message.startswith("data: text stays in memory, since it cannot be cached: ")
+    assert message.startswith("data: text kept in memory, since the cache cannot be written: ")
 
 
 def test_a_full_disk(tmp_path, cache, monkeypatch, messages):
@@ -142,7 +142,7 @@ def test_a_full_disk(tmp_path, cache, monkeypatch, messages):
 
     monkeypatch.setattr(arrow, "_write", write)
     assert rows(parallel_corpus(write_pairs(tmp_path, 5), "train", LANGUAGES)) == expected(5)
-    assert messages == ["data: text stays in memory, since it cannot be cached: no space left"]
+    assert messages == ["data: text kept in memory, since the cache cannot be written: no space left"]
 
 
 PROCESS = """

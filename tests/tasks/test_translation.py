@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from seqlab.data.pairs import Batch
+from seqlab.data.words import Words
+from seqlab.errors import UserError
 from seqlab.metrics import Perplexity
 from seqlab.tasks import Translation
 from seqlab.training.scheduled_sampling import Linear
@@ -87,3 +89,14 @@ def test_without_the_options_no_random_number_is_drawn():
     task, random_state = make(), torch.get_rng_state()
     task.train().loss(batch())
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_two_vocabularies_of_one_size_are_not_one_matrix():
+    with pytest.raises(UserError, match=r"data\.target_tokenizer makes a vocabulary for each: take two-way"):
+        Translation(
+            Words(["a", "b"]),
+            Words(["c", "d"]),
+            tying="three-way",
+            metrics={"perplexity": Perplexity()},
+            optimizer=torch.optim.SGD,
+        )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seqlab import UserError
 from seqlab.data.base import DataModule
-from seqlab.data.corpora import read_lines
+from seqlab.data.lines import read_lines
 from seqlab.data.pairs import Ragged
 from seqlab.data.tokenizers import EOS, Tokenizer, TokenizerSettings, load_tokenizer
 
