@@ -1,14 +1,14 @@
 """BPE with merges left out at random."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 
 import numpy as np
 
-from seqlab.data.subwords import BYTE, NORMAL, UNUSED, USER_DEFINED, Subwords
-from seqlab.data.tokenizers import UNK
+from seqlab.data.pieces import BYTE, NORMAL, UNUSED, USER_DEFINED, Piece
+from seqlab.data.tokenizer import UNK
 from seqlab.errors import UserError
 
 KNOWN_WORDS = 1 << 17
@@ -37,15 +37,15 @@ class Merges:
     Merges are looked at from the highest priority on until one is kept, so that those below need no draw.
 
     Args:
-        subwords: A tokenizer of kind bpe.
+        pieces: The model's pieces by token id.
+        normalize: Puts a line into the form that the model cuts up, with ``▁`` for spaces.
 
     Raises:
         UserError: Its model has pieces that are not in use.
     """
 
-    def __init__(self, subwords: Subwords):
-        self._subwords = subwords
-        pieces = subwords.own_pieces
+    def __init__(self, pieces: Mapping[int, Piece], normalize: Callable[[str], str]):
+        self._normalize = normalize
         if any(piece.type == UNUSED for piece in pieces.values()):
             raise UserError("data.tokenizer.dropout does not work with a model that has unused pieces")
         self._bytes = {int(piece.text[1:-1], 16): token for token, piece in pieces.items() if piece.type == BYTE}
@@ -68,7 +68,7 @@ class Merges:
         """
         tokens: list[int] = []
         until = next(kept)
-        for word, frozen in self._words(self._subwords.normalized(line)):
+        for word, frozen in self._words(self._normalize(line)):
             if frozen:
                 tokens.append(self._tokens[word])
                 continue

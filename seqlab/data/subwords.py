@@ -5,28 +5,16 @@ It is trained with one thread, since with more of them the same corpus does not 
 
 import io
 import re
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import sentencepiece
 
-from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, DroppingEncoder, Tokenizer, TokenizerSettings
+from seqlab.data.bpe_dropout import Merges
+from seqlab.data.pieces import Piece, read_kind, read_pieces
+from seqlab.data.tokenizer import BOS, EOS, PAD, UNK, DroppingEncoder, Tokenizer, TokenizerSettings
 from seqlab.errors import UserError
-
-KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "character"}
-NORMAL, USER_DEFINED, UNUSED, BYTE = 1, 4, 5, 6
-"""Types of pieces, as in SentencePiece's sentencepiece_model.proto."""
-
-
-class Piece(NamedTuple):
-    """A piece of a SentencePiece model."""
-
-    text: str
-    score: float
-    """Of kind bpe, the higher the earlier it is merged."""
-    type: int
 
 
 class Subwords(Tokenizer):
@@ -89,9 +77,7 @@ class Subwords(Tokenizer):
     def dropping(self, name: str = "data.tokenizer") -> DroppingEncoder:
         if self.kind_name != "bpe":
             return super().dropping(name)
-        from seqlab.data.bpe_dropout import Merges
-
-        return Merges(self).encode
+        return Merges(self.own_pieces, self._processor.normalize).encode
 
     def decode(self, tokens: Iterable[int]) -> str:
         kept = [int(token) for token in tokens if token not in (PAD, BOS, EOS)]
@@ -110,53 +96,14 @@ class Subwords(Tokenizer):
 
     # ------------------------------------------------------------------------------------------------ the model itself
 
-    def normalized(self, line: str) -> str:
-        """A line as the model cuts it up: normalised, with ``▁`` for spaces."""
-        return self._processor.normalize(line)
-
     @cached_property
     def own_pieces(self) -> dict[int, Piece]:
         """The model's pieces by token id."""
-        pieces = (dict(_fields(value)) for field, value in _fields(self.model) if field == 1)
-        return {
-            self._ours[number]: Piece(
-                piece.get(1, b"").decode(), struct.unpack("<f", piece.get(2, bytes(4)))[0], piece.get(3, NORMAL)
-            )
-            for number, piece in enumerate(pieces)
-        }
+        return {self._ours[number]: piece for number, piece in enumerate(read_pieces(self.model))}
 
     @cached_property
     def kind_name(self) -> str:
-        trainer = next((dict(_fields(value)) for field, value in _fields(self.model) if field == 2), {})
-        return KINDS.get(trainer.get(3, 1), "unigram")
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """Numbers and values of the fields of a protocol buffer: integers, or bytes.
-
-    SentencePiece's Python interface has neither the kind of a model nor the types of its pieces.
-    """
-    position = 0
-
-    def varint() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            byte = message[position]
-            position += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while position < len(message):
-        key = varint()
-        if key & 7 == 0:
-            yield key >> 3, varint()
-            continue
-        size = {1: 8, 5: 4}.get(key & 7) or varint()
-        yield key >> 3, message[position : position + size]
-        position += size
+        return read_kind(self.model)
 
 
 def _explain(message: str, settings: TokenizerSettings, name: str) -> str:

@@ -1,12 +1,23 @@
-"""Tokenizers from files."""
+"""Tokenizers from bytes and from files."""
 
+import json
 import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from seqlab.data.tokenizers import Tokenizer, load_tokenizer
+from seqlab.data.prepared import PREPARED, load_prepared
+from seqlab.data.subwords import Subwords
+from seqlab.data.tokenizer import Tokenizer
+from seqlab.data.words import load_vocabulary
 from seqlab.errors import UserError
+
+
+def load_tokenizer(model: bytes) -> Tokenizer:
+    """The tokenizer whose ``model`` these bytes are."""
+    if not model.startswith(b"{"):  # as those of a SentencePiece model never do
+        return Subwords(model)
+    return load_prepared(model, load_tokenizer) if json.loads(model)["kind"] == PREPARED else load_vocabulary(model)
 
 
 def read_tokenizer(file: str, name: str = "data.tokenizer") -> Tokenizer:

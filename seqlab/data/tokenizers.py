@@ -1,168 +1,51 @@
-"""Tokenizers: text to token ids and back.
+"""Tokenizers of every kind: how one is made from text, from a file or from its own bytes."""
 
-Subwords are in :mod:`seqlab.data.subwords`; words, characters and bytes in :mod:`seqlab.data.words`.
-"""
+from collections.abc import Iterable
 
-import unicodedata
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from seqlab.data.prepared import Prepared
+from seqlab.data.subwords import Subwords
+from seqlab.data.tokenizer import BOS, EOS, PAD, UNK, DroppingEncoder, Tokenizer, TokenizerSettings, prepare
+from seqlab.data.tokenizer_files import load_tokenizer, read_tokenizer
+from seqlab.data.words import VOCABULARIES, Bytes
 
-from seqlab.errors import UserError
+__all__ = [
+    "BOS",
+    "EOS",
+    "PAD",
+    "UNK",
+    "DroppingEncoder",
+    "Tokenizer",
+    "TokenizerSettings",
+    "load_tokenizer",
+    "make_tokenizer",
+]
 
-PAD, UNK, BOS, EOS = 0, 1, 2, 3
-"""Token ids that every tokenizer has: padding, unknown, begin and end of sentence."""
 
-DroppingEncoder = Callable[[str, Iterator[int]], list[int]]
-"""Encodes a line with merges left out: the iterator says how many are kept before each that is dropped."""
-
-
-@dataclass
-class TokenizerSettings:
-    """How a tokenizer is made.
+def make_tokenizer(lines: Iterable[str], settings: TokenizerSettings, name: str = "data.tokenizer") -> Tokenizer:
+    """Trains a tokenizer, or takes that of a file; the same lines always give the same one.
 
     Args:
-        kind: unigram (subwords, Kudo 2018), bpe (subwords, Sennrich et al. 2016), word (between spaces), character, or
-            byte (of UTF-8; nothing to train).
-        vocab_size: Number of tokens, special ones included; the most there may be where kind is word or character.
-        split_digits: Make every digit a token of its own, so that numbers are spelled, not memorised; for subwords.
-        min_count: The least occurrences of a word or character that is kept.
-        lossless: Keep text as it is: every space, no Unicode normalisation, and characters not in the training text
-            as bytes; for subwords. Characters and bytes always do.
-        file: An existing tokenizer, which is taken as it is, so that nothing above has an effect: a SentencePiece
-            model, or a checkpoint of a run (its tokenizer).
-        lowercase: Put text into lower case first.
-        normalization: Unicode normalisation of text: none, nfc or nfkc. null: SentencePiece's nmt_nfkc (NFKC, and
-            every kind of space is a space) for subwords that are not lossless, none for other kinds, and for a file
-            what it was made with, before which nfc and nfkc come.
-        dropout: Probability of leaving out a merge of kind bpe, drawn anew for each training sentence and epoch
-            (BPE-dropout, Provilkov et al. 2020).
+        lines: What it is trained on; not read where there is nothing to train.
+        settings: How.
+        name: What the settings are called.
+
+    Raises:
+        UserError: The lines cannot fill the vocabulary, or it cannot hold their characters, or a setting is wrong,
+            or the file is none of a tokenizer.
     """
-
-    kind: Literal["unigram", "bpe", "word", "character", "byte"] = "unigram"
-    vocab_size: int = 6000
-    split_digits: bool = True
-    min_count: int = 1
-    lossless: bool = False
-    file: str | None = None
-    lowercase: bool = False
-    normalization: Literal["none", "nfc", "nfkc"] | None = None
-    dropout: float = 0.0
-
-    def check(self, name: str = "data.tokenizer") -> None:
-        """Makes sure that the settings go together.
-
-        Args:
-            name: What they are called.
-
-        Raises:
-            UserError: They do not, or one is out of its range.
-        """
-        if not 0 <= self.dropout <= 1:
-            raise UserError(f"{name}.dropout ({self.dropout}) is a probability: at least 0 and at most 1")
-        if self.file is not None:
-            return
-        counted = ("word", "character")
-        if self.min_count < 1 or (self.min_count > 1 and self.kind not in counted):
-            raise UserError(
-                f"{name}.min_count ({self.min_count}) must be positive, and is for kinds {' and '.join(counted)}, "
-                f"not {self.kind}"
-            )
-        if self.dropout and self.kind != "bpe":
-            raise UserError(f"{name}.dropout ({self.dropout}) leaves out merges of kind bpe; {self.kind} has none")
-        changes = "lowercase" if self.lowercase else f"normalization {self.normalization}"
-        if self.lossless and (self.lowercase or self.normalization in ("nfc", "nfkc")):
-            raise UserError(f"{name}.lossless keeps text as it is, {changes} changes it: leave one of the two out")
-
-
-class Tokenizer(ABC):
-    """A trained tokenizer; :meth:`train` makes one, :func:`load_tokenizer` makes it again from its bytes."""
-
-    model: bytes
-    """All there is to know of it."""
-
-    @staticmethod
-    def train(lines: Iterable[str], settings: TokenizerSettings, name: str = "data.tokenizer") -> "Tokenizer":
-        """Trains a tokenizer, or takes that of a file; the same lines always give the same one.
-
-        Args:
-            lines: What it is trained on; not read where there is nothing to train.
-            settings: How.
-            name: What the settings are called.
-
-        Raises:
-            UserError: The lines cannot fill the vocabulary, or it cannot hold their characters, or a setting is wrong,
-                or the file is none of a tokenizer.
-        """
-        from seqlab.data.subwords import Subwords
-        from seqlab.data.tokenizer_files import read_tokenizer
-        from seqlab.data.words import VOCABULARIES, Bytes  # whose classes are tokenizers
-
-        settings.check(name)
-        form = settings.normalization if settings.normalization != "none" else None
-        changes = settings.lowercase or form is not None
-        if settings.file is not None:
-            tokenizer = read_tokenizer(settings.file, name)
+    settings.check(name)
+    form = settings.normalization if settings.normalization != "none" else None
+    changes = settings.lowercase or form is not None
+    if settings.file is not None:
+        tokenizer = read_tokenizer(settings.file, name)
+    else:
+        lines = (prepare(line, settings.lowercase, form) for line in lines) if changes else lines
+        if settings.kind in VOCABULARIES:
+            tokenizer = VOCABULARIES[settings.kind].counted(lines, settings, name)
         else:
-            lines = (prepare(line, settings.lowercase, form) for line in lines) if changes else lines
-            if settings.kind in VOCABULARIES:
-                tokenizer = VOCABULARIES[settings.kind].counted(lines, settings, name)
-            else:
-                tokenizer = Bytes() if settings.kind == "byte" else Subwords.trained(lines, settings, name)
-        if settings.dropout:
-            tokenizer.dropping(name)  # what is wrong with it shows now
-        if not changes:
-            return tokenizer
-        from seqlab.data.words import Prepared
-
-        return Prepared(tokenizer, settings.lowercase, form)
-
-    @abstractmethod
-    def encode(self, line: str) -> list[int]:
-        """Token ids of a line, without begin or end of sentence; what is not in the vocabulary is UNK."""
-
-    def dropping(self, name: str = "data.tokenizer") -> DroppingEncoder:
-        """What encodes with merges left out, where a tokenizer merges.
-
-        Raises:
-            UserError: It does not.
-        """
-        raise UserError(f"{name}.dropout leaves out merges of kind bpe; this tokenizer is of kind {self.kind_name}")
-
-    @property
-    def kind_name(self) -> str:
-        """What kind of tokenizer it is, by the names of the settings."""
-        return type(self).__name__.lower()
-
-    @abstractmethod
-    def decode(self, tokens: Iterable[int]) -> str:
-        """The text of token ids; padding, begin and end of sentence leave no trace, unknown ones ``<unk>``."""
-
-    def pieces(self) -> list[str]:
-        """The text of every token, in the order of their ids; of a subword that begins a word with its ``▁``."""
-        return [self.decode([token]) for token in range(len(self))]
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of tokens, special ones included."""
-
-
-def prepare(line: str, lowercase: bool, form: str | None) -> str:
-    """A line in a Unicode normal form (``nfc`` or ``nfkc``; None: as it is), and in lower case if asked for."""
-    if form == "nfc":
-        line = unicodedata.normalize("NFC", line)
-    elif form == "nfkc":
-        line = unicodedata.normalize("NFKC", line)
-    return line.lower() if lowercase else line
-
-
-def load_tokenizer(model: bytes) -> Tokenizer:
-    """The tokenizer whose ``model`` these bytes are."""
-    if model.startswith(b"{"):  # a SentencePiece model never does
-        from seqlab.data.words import load_vocabulary
-
-        return load_vocabulary(model)
-    from seqlab.data.subwords import Subwords
-
-    return Subwords(model)
+            tokenizer = Bytes() if settings.kind == "byte" else Subwords.trained(lines, settings, name)
+    if settings.dropout:
+        tokenizer.dropping(name)  # what is wrong with it shows now
+    if not changes:
+        return tokenizer
+    return Prepared(tokenizer, settings.lowercase, form)

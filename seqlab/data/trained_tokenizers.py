@@ -14,7 +14,7 @@ from datasets import Dataset
 from seqlab.data.arrow import Texts
 from seqlab.data.cache import CACHED_FROM, cache_folder
 from seqlab.data.checksums import column_checksum
-from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer
+from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer, make_tokenizer
 from seqlab.files import replacing
 
 log = logging.getLogger("seqlab")
@@ -42,10 +42,10 @@ def train_tokenizer(
         unit: What a row of the corpus is.
 
     Raises:
-        UserError: See :meth:`seqlab.data.tokenizers.Tokenizer.train`.
+        UserError: See :func:`seqlab.data.tokenizers.make_tokenizer`.
     """
     if settings.file is not None:
-        tokenizer = Tokenizer.train((), settings, name)
+        tokenizer = make_tokenizer((), settings, name)
         log.info("data: the tokenizer of %s, %s tokens", settings.file, f"{len(tokenizer):,}")
         return tokenizer
     cached = _place(corpus, columns, settings)
@@ -53,7 +53,7 @@ def train_tokenizer(
         log.info("data: a %s tokenizer from the cache", settings.kind)
         return found
     log.info("data: training a %s tokenizer on %s %s", settings.kind, f"{len(corpus):,}", unit)
-    tokenizer = Tokenizer.train(_lines(corpus, columns), settings, name)
+    tokenizer = make_tokenizer(_lines(corpus, columns), settings, name)
     if cached is not None:
         try:
             with replacing(cached, suffix=uuid4().hex) as stream:

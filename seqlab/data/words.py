@@ -5,24 +5,13 @@ are counted here and not by SentencePiece, which normalises and drops spaces: a 
 for every character of a text.
 """
 
-import base64
 import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from seqlab.data.tokenizers import (
-    BOS,
-    EOS,
-    PAD,
-    UNK,
-    DroppingEncoder,
-    Tokenizer,
-    TokenizerSettings,
-    load_tokenizer,
-    prepare,
-)
+from seqlab.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings, to_json
 from seqlab.errors import UserError
 
 
@@ -39,7 +28,7 @@ class Vocabulary(Tokenizer):
 
     def __init__(self, symbols: Sequence[str]):
         self.symbols = list(symbols)
-        self.model = _to_json(kind=self.kind, symbols=self.symbols)
+        self.model = to_json(kind=self.kind, symbols=self.symbols)
         self._tokens = {**{symbol: token for token, symbol in enumerate(self.symbols, EOS + 1)}, **self.special}
 
     @staticmethod
@@ -119,7 +108,7 @@ class Bytes(Tokenizer):
     """The bytes of UTF-8: 256 tokens and the special ones. Nothing is unknown."""
 
     def __init__(self) -> None:
-        self.model = _to_json(kind="byte")
+        self.model = to_json(kind="byte")
 
     @property
     def kind_name(self) -> str:
@@ -135,54 +124,10 @@ class Bytes(Tokenizer):
         return EOS + 1 + 256
 
 
-PREPARED = "prepared"
-
-
-class Prepared(Tokenizer):
-    """A tokenizer with something done to text before it; what it decodes is as it was encoded.
-
-    Args:
-        tokenizer: The tokenizer.
-        lowercase: Put text into lower case.
-        form: Put it into a Unicode normal form first: ``nfc``, ``nfkc``, or None.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, lowercase: bool, form: str | None):
-        self.tokenizer, self.lowercase, self.form = tokenizer, lowercase, form
-        inner = base64.b64encode(tokenizer.model).decode()
-        self.model = _to_json(kind=PREPARED, lowercase=lowercase, form=form, tokenizer=inner)
-
-    @property
-    def kind_name(self) -> str:
-        return self.tokenizer.kind_name
-
-    def encode(self, line: str) -> list[int]:
-        return self.tokenizer.encode(prepare(line, self.lowercase, self.form))
-
-    def dropping(self, name: str = "data.tokenizer") -> DroppingEncoder:
-        encode = self.tokenizer.dropping(name)
-        return lambda line, kept: encode(prepare(line, self.lowercase, self.form), kept)
-
-    def decode(self, tokens: Iterable[int]) -> str:
-        return self.tokenizer.decode(tokens)
-
-    def pieces(self) -> list[str]:
-        return self.tokenizer.pieces()
-
-    def __len__(self) -> int:
-        return len(self.tokenizer)
-
-
 VOCABULARIES: dict[str, type[Vocabulary]] = {"word": Words, "character": Characters}
 
 
 def load_vocabulary(model: bytes) -> Tokenizer:
-    """The tokenizer whose ``model`` these bytes are."""
+    """The tokenizer of these bytes, one of this module."""
     values = json.loads(model)
-    if values["kind"] == PREPARED:
-        return Prepared(load_tokenizer(base64.b64decode(values["tokenizer"])), values["lowercase"], values["form"])
     return Bytes() if values["kind"] == "byte" else VOCABULARIES[values["kind"]](values["symbols"])
-
-
-def _to_json(**values: object) -> bytes:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()

@@ -11,7 +11,7 @@ import sentencepiece
 from seqlab.data.bpe_dropout import kept_merges
 from seqlab.data.encoding import DroppingLines
 from seqlab.data.pydocs import pydocs
-from seqlab.data.tokenizers import EOS, UNK, Tokenizer, TokenizerSettings, load_tokenizer
+from seqlab.data.tokenizers import EOS, UNK, Tokenizer, TokenizerSettings, load_tokenizer, make_tokenizer
 from seqlab.errors import UserError
 
 LINES = [line for topic in pydocs("val") for line in topic.split("\n") if line.strip()][:1500]
@@ -37,7 +37,7 @@ def never(count: int = 1 << 62):
 
 
 def bpe(vocab_size: int = 400, **options) -> Tokenizer:
-    return Tokenizer.train(LINES, TokenizerSettings("bpe", vocab_size, **options))
+    return make_tokenizer(LINES, TokenizerSettings("bpe", vocab_size, **options))
 
 
 def foreign(**options) -> Tokenizer:
@@ -159,8 +159,8 @@ def test_other_kinds_have_no_merges(kind):
     with pytest.raises(
         UserError, match=rf"^data\.tokenizer\.dropout \(0\.1\) leaves out merges of kind bpe; {kind} has"
     ):
-        Tokenizer.train(LINES, TokenizerSettings(kind, 400, dropout=0.1))
+        make_tokenizer(LINES, TokenizerSettings(kind, 400, dropout=0.1))
     with pytest.raises(UserError, match=rf"this tokenizer is of kind {kind}$"):
-        Tokenizer.train(LINES, TokenizerSettings(kind, 400)).dropping()
+        make_tokenizer(LINES, TokenizerSettings(kind, 400)).dropping()
     with pytest.raises(UserError, match=r"data\.x\.dropout \(1\.5\) is a probability"):
-        Tokenizer.train(LINES, TokenizerSettings("bpe", 400, dropout=1.5), "data.x")
+        make_tokenizer(LINES, TokenizerSettings("bpe", 400, dropout=1.5), "data.x")

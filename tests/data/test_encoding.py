@@ -12,11 +12,11 @@ import pytest
 from seqlab.data import encoded_text, encoding
 from seqlab.data.encoded_text import encode_texts, tell_unknown
 from seqlab.data.encoding import Documents, DroppingLines, Lines, encoded_chunks, idle_cores
-from seqlab.data.tokenizers import EOS, UNK, Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import EOS, UNK, TokenizerSettings, make_tokenizer
 
 TEXTS = [f"line {number} of {'many ' * (number % 7)}words\nand {number % 11}" for number in range(2000)]
-WORDS = Tokenizer.train((line for text in TEXTS for line in text.split("\n")), TokenizerSettings("word", 900))
-BPE = Tokenizer.train(TEXTS, TokenizerSettings("bpe", 60))
+WORDS = make_tokenizer((line for text in TEXTS for line in text.split("\n")), TokenizerSettings("word", 900))
+BPE = make_tokenizer(TEXTS, TokenizerSettings("bpe", 60))
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +70,9 @@ def test_a_process_that_is_lost_is_done_without():
 PARENT = """
 import os, sys, time
 from seqlab.data.encoding import Lines, encoded_chunks
-from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, make_tokenizer
 lines = ["a line of words", "another one"] * 100_000
-chunks = encoded_chunks(lines, Lines(Tokenizer.train(lines[:9], TokenizerSettings("word", 50))), 2)
+chunks = encoded_chunks(lines, Lines(make_tokenizer(lines[:9], TokenizerSettings("word", 50))), 2)
 next(chunks)
 print("ready", flush=True)
 time.sleep(60)
@@ -160,9 +160,9 @@ CUT_OFF = """
 import sys, time
 from seqlab.data import encoded_text, encoding
 from seqlab.data.encoding import Lines
-from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, make_tokenizer
 encoded_text.CACHED_FROM, encoding.CHUNK = 0, 100
-words = Tokenizer.train(["a b c d"], TokenizerSettings("word", 50))
+words = make_tokenizer(["a b c d"], TokenizerSettings("word", 50))
 cut = len(sys.argv) > 1
 
 def texts():
@@ -185,7 +185,7 @@ def test_a_cut_off_process_leaves_nothing_that_is_taken_for_whole(cache):
     assert all(path.name.startswith(".") for path in cache.iterdir()), "no file in its place"
     done = subprocess.run([sys.executable, "-c", CUT_OFF], capture_output=True, text=True)
     lines = ["a b c d" * (number % 9) for number in range(5000)]
-    words = Tokenizer.train(["a b c d"], TokenizerSettings("word", 50))
+    words = make_tokenizer(["a b c d"], TokenizerSettings("word", 50))
     tokens = [words.encode(line) for line in lines]
     expected = sum(map(len, tokens)) + 5000, sum(line.count(UNK) for line in tokens)
     assert done.stdout == "{} {}\n".format(*expected), done.stderr

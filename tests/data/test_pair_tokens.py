@@ -13,7 +13,7 @@ from seqlab.data.encoded_text import encode_texts
 from seqlab.data.encoding import Lines
 from seqlab.data.pairs import EncodedPairs, Ragged
 from seqlab.data.parallel_text import ParallelText
-from seqlab.data.tokenizers import BOS, EOS, UNK, Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import BOS, EOS, UNK, TokenizerSettings, make_tokenizer
 from seqlab.errors import UserError
 
 SOURCES = [f"the house {number} stands at {'long ' * (number % 5)}street {number * 7 % 90}" for number in range(90)]
@@ -59,7 +59,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_sequences_of_a_file_are_neither_read_nor_copied(cache):
-    words = Tokenizer.train(SOURCES, TokenizerSettings("word", 500))
+    words = make_tokenizer(SOURCES, TokenizerSettings("word", 500))
     tokens = encode_texts(SOURCES, Lines(words), size=1, count=90, label="it", checksum=b"1")
     ragged = Ragged.of(tokens)
     assert ragged.lengths_N.dtype == np.int32
@@ -179,8 +179,8 @@ def test_each_side_has_dropout_of_its_own(prefix):
 def test_each_side_has_a_tokenizer_of_its_own_text(prefix):
     target = TokenizerSettings("word", 300)
     data = module(prefix, tokenizer=TokenizerSettings("bpe", 70), target_tokenizer=target)
-    assert data.source_tokenizer.model == Tokenizer.train(SOURCES, TokenizerSettings("bpe", 70)).model
-    assert data.target_tokenizer.model == Tokenizer.train(TARGETS, target).model
+    assert data.source_tokenizer.model == make_tokenizer(SOURCES, TokenizerSettings("bpe", 70)).model
+    assert data.target_tokenizer.model == make_tokenizer(TARGETS, target).model
     state = data.state_dict()
     assert set(state) == {"position", "tokenizer", "target_tokenizer"}
     restored = module("nowhere", tokenizer=TokenizerSettings("bpe", 70), target_tokenizer=target)
@@ -224,7 +224,7 @@ def test_wrong_settings(prefix, options, message):
 
 
 def test_unknown_tokens_are_counted_by_side(prefix):
-    words = Tokenizer.train(["the house stands at street das Haus"], TokenizerSettings("word", 50))
+    words = make_tokenizer(["the house stands at street das Haus"], TokenizerSettings("word", 50))
     pairs = EncodedPairs(Dataset.from_dict({"source": SOURCES, "target": TARGETS}), words, words)
     for side, lines in (("source", SOURCES), ("target", TARGETS)):
         tokens = [token for line in lines for token in words.encode(line)]

@@ -6,7 +6,7 @@ import pytest
 import sentencepiece
 import torch
 
-from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings, load_tokenizer
+from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings, load_tokenizer, make_tokenizer
 from seqlab.errors import UserError
 
 LINES = [f"the {colour} house has {number} rooms" for number in range(40) for colour in ("red", "blue", "grey")]
@@ -25,7 +25,7 @@ def foreign(path, **options) -> sentencepiece.SentencePieceProcessor:
 
 
 def of_file(path, **options) -> Tokenizer:
-    return Tokenizer.train((), TokenizerSettings(file=str(path), **options))
+    return make_tokenizer((), TokenizerSettings(file=str(path), **options))
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
@@ -63,8 +63,8 @@ def test_special_tokens_of_a_foreign_model_get_the_first_ids(tmp_path, kind, ids
 
 @pytest.mark.parametrize("kind", ["bpe", "word", "byte"])
 def test_a_checkpoint_is_a_file_of_its_tokenizer(tmp_path, kind):
-    made = Tokenizer.train(LINES, TokenizerSettings(kind, 60, lowercase=True))
-    other = Tokenizer.train(LINES, TokenizerSettings("character"))
+    made = make_tokenizer(LINES, TokenizerSettings(kind, 60, lowercase=True))
+    other = make_tokenizer(LINES, TokenizerSettings("character"))
     data = {"position": {"epoch": 1}, "tokenizer": made.model}
     torch.save({"global_step": 1, "ParallelText": data}, tmp_path / "one.ckpt")
     torch.save({"ParallelText": {**data, "target_tokenizer": other.model}}, tmp_path / "two.ckpt")
@@ -74,11 +74,11 @@ def test_a_checkpoint_is_a_file_of_its_tokenizer(tmp_path, kind):
         ("data.target_tokenizer", "one.ckpt", made),
         ("data.target_tokenizer", "two.ckpt", other),
     ):
-        assert Tokenizer.train((), TokenizerSettings(file=str(tmp_path / file)), name).model == expected.model
+        assert make_tokenizer((), TokenizerSettings(file=str(tmp_path / file)), name).model == expected.model
 
 
 def test_bytes_of_a_tokenizer_are_a_file(tmp_path):
-    made = Tokenizer.train(LINES, TokenizerSettings("word", 60))
+    made = make_tokenizer(LINES, TokenizerSettings("word", 60))
     (tmp_path / "words").write_bytes(made.model)
     assert of_file(tmp_path / "words").model == made.model
     assert of_file(tmp_path / "words", kind="bpe", min_count=0).model == made.model, "the rest has no effect"
@@ -100,7 +100,7 @@ def test_a_file_of_something_else(tmp_path, content):
 
 def test_files_that_are_not_there(tmp_path):
     with pytest.raises(UserError, match=r"^data\.t\.file: cannot read .*nowhere: No such file"):
-        Tokenizer.train((), TokenizerSettings(file=str(tmp_path / "nowhere")), "data.t")
+        make_tokenizer((), TokenizerSettings(file=str(tmp_path / "nowhere")), "data.t")
     torch.save({"ParallelText": {"position": 3}}, tmp_path / "a.ckpt")
     with pytest.raises(UserError, match=r"a\.ckpt is a checkpoint without a tokenizer"):
         of_file(tmp_path / "a.ckpt")
@@ -120,14 +120,14 @@ def test_dropout_needs_a_file_of_merges(tmp_path):
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "word", "character", "byte"])
 def test_lower_case(kind):
     size = 32 if kind == "unigram" else 70
-    made = Tokenizer.train([*LINES, "THE Ärger"], TokenizerSettings(kind, size, lowercase=True))
+    made = make_tokenizer([*LINES, "THE Ärger"], TokenizerSettings(kind, size, lowercase=True))
     assert made.encode("THE RED Ärger") == made.encode("the red ärger")
     assert UNK not in made.encode("THE RED Ärger")
     again = load_tokenizer(made.model)
     assert again.encode("THE RED") == made.encode("the red") and again.model == made.model
     assert made.decode(made.encode("The Red house")) == "the red house"
     assert len(made) == len(made.pieces()) == len(again)
-    assert Tokenizer.train(LINES, TokenizerSettings(kind, min(size, 60))).encode("THE") != made.encode("THE")
+    assert make_tokenizer(LINES, TokenizerSettings(kind, min(size, 60))).encode("THE") != made.encode("THE")
 
 
 COMPOSED, APART, LIGATURE = "\u00e9t", "e\u0301t", "\ufb01n"
@@ -138,7 +138,7 @@ COMPOSED, APART, LIGATURE = "\u00e9t", "e\u0301t", "\ufb01n"
 def test_normal_forms(kind, default, form):
     """By default subwords are as SentencePiece normalises them, and others as they are."""
     lines = [*LINES, f"{COMPOSED} {APART} {LIGATURE} fin"] * 3
-    made = load_tokenizer(Tokenizer.train(lines, TokenizerSettings(kind, 80, normalization=form)).model)
+    made = load_tokenizer(make_tokenizer(lines, TokenizerSettings(kind, 80, normalization=form)).model)
     assert (made.encode(COMPOSED) == made.encode(APART)) == ((form or default) != "none")
     assert (made.encode(LIGATURE) == made.encode("fin")) == ((form or default) == "nfkc")
     assert UNK not in made.encode(f"{APART} {LIGATURE}")
@@ -160,12 +160,12 @@ def test_the_default_is_as_ever():
         num_threads=1,
         **{"pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3, "unk_surface": "<unk>", "minloglevel": 3},
     )
-    assert Tokenizer.train(lines, TokenizerSettings("bpe", 70)).model == model.getvalue()
+    assert make_tokenizer(lines, TokenizerSettings("bpe", 70)).model == model.getvalue()
 
 
 @pytest.mark.parametrize("change", [{"lowercase": True}, {"normalization": "nfc"}, {"normalization": "nfkc"}])
 def test_what_is_lossless_is_not_changed(change):
     with pytest.raises(UserError, match=r"^data\.tokenizer\.lossless keeps text as it is, \w+.* changes it"):
-        Tokenizer.train(LINES, TokenizerSettings("bpe", 320, lossless=True, **change))
-    made = Tokenizer.train(LINES, TokenizerSettings("bpe", 320, lossless=True, normalization="none"))
+        make_tokenizer(LINES, TokenizerSettings("bpe", 320, lossless=True, **change))
+    made = make_tokenizer(LINES, TokenizerSettings("bpe", 320, lossless=True, normalization="none"))
     assert made.decode(made.encode(f"  {LIGATURE}")) == f"  {LIGATURE}"

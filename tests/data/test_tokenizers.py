@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings, load_tokenizer
+from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings, load_tokenizer, make_tokenizer
 from seqlab.errors import UserError
 
 SUBWORDS = ("unigram", "bpe")
@@ -24,9 +24,9 @@ SENTENCES = (
 
 FRESH_PROCESS = """
 import hashlib, sys
-from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, make_tokenizer
 lines = sys.stdin.read().splitlines()
-print(hashlib.sha256(Tokenizer.train(lines, TokenizerSettings(sys.argv[1], 90)).model).hexdigest())
+print(hashlib.sha256(make_tokenizer(lines, TokenizerSettings(sys.argv[1], 90)).model).hexdigest())
 """
 
 
@@ -40,7 +40,7 @@ def made_up_lines(count: int = 400) -> list[str]:
 
 
 def train(lines: list[str], kind: str, vocab_size: int, **options) -> Tokenizer:
-    return Tokenizer.train(lines, TokenizerSettings(kind, vocab_size, **options))
+    return make_tokenizer(lines, TokenizerSettings(kind, vocab_size, **options))
 
 
 def pieces(tokenizer: Tokenizer, line: str) -> list[str]:

@@ -7,7 +7,7 @@ from datasets import Dataset, concatenate_datasets
 
 from seqlab.data import checksums, trained_tokenizers
 from seqlab.data.checksums import column_checksum
-from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import TokenizerSettings, make_tokenizer
 from seqlab.data.trained_tokenizers import spread_evenly, train_tokenizer
 
 SIDES = {
@@ -21,9 +21,9 @@ CORPUS = Dataset.from_dict(SIDES)
 def test_it_is_that_of_all_lines_in_order(kind, messages):
     settings = TokenizerSettings(kind, 33)
     joint = train_tokenizer(CORPUS, ["source", "target"], settings)
-    assert joint.model == Tokenizer.train([*SIDES["source"], *SIDES["target"]], settings).model
+    assert joint.model == make_tokenizer([*SIDES["source"], *SIDES["target"]], settings).model
     target = train_tokenizer(CORPUS, ["target"], settings)
-    assert target.model == Tokenizer.train(SIDES["target"], settings).model
+    assert target.model == make_tokenizer(SIDES["target"], settings).model
     assert messages == [f"data: training a {kind} tokenizer on 70 pairs"] * 2
 
 
@@ -42,7 +42,7 @@ def test_a_huge_corpus_is_sampled_and_told_of(monkeypatch, messages):
     made = train_tokenizer(CORPUS, ["source", "target"], TokenizerSettings("word", 500))
     assert "data: it is trained on 35 of 140 lines, spread evenly" in messages
     lines = [*SIDES["source"], *SIDES["target"]]
-    assert made.model == Tokenizer.train(lines[3::4], TokenizerSettings("word", 500)).model
+    assert made.model == make_tokenizer(lines[3::4], TokenizerSettings("word", 500)).model
 
 
 def test_documents_are_taken_by_the_line(monkeypatch, messages):
@@ -52,7 +52,7 @@ def test_documents_are_taken_by_the_line(monkeypatch, messages):
     assert "data: it is trained on 10 of 41 lines, spread evenly" in messages
     assert messages[0] == "data: training a word tokenizer on 2 documents"
     expected = list(spread_evenly([*SIDES["source"][:40], "one line"], 41, 10))
-    assert made.model == Tokenizer.train(expected, TokenizerSettings("word", 500)).model
+    assert made.model == make_tokenizer(expected, TokenizerSettings("word", 500)).model
 
 
 def test_that_of_a_large_corpus_is_kept(tmp_path, monkeypatch, messages):
@@ -80,7 +80,7 @@ def test_that_of_a_large_corpus_is_kept(tmp_path, monkeypatch, messages):
 
 
 def test_a_file_is_not_trained(tmp_path, messages):
-    made = Tokenizer.train(SIDES["source"], TokenizerSettings("word", 50))
+    made = make_tokenizer(SIDES["source"], TokenizerSettings("word", 50))
     (tmp_path / "words").write_bytes(made.model)
     assert train_tokenizer(CORPUS, ["target"], TokenizerSettings(file=str(tmp_path / "words"))).model == made.model
     assert messages == [f"data: the tokenizer of {tmp_path / 'words'}, {len(made)} tokens"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings, load_tokenizer
+from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings, load_tokenizer, make_tokenizer
 from seqlab.errors import UserError
 
 LINES = ["the house the tree the river", "the house the tree", "the house", "a  tree"]
@@ -12,11 +12,11 @@ LINES = ["the house the tree the river", "the house the tree", "the house", "a  
 
 
 def words(lines=LINES, vocab_size=100, **options) -> Tokenizer:
-    return Tokenizer.train(lines, TokenizerSettings("word", vocab_size, **options))
+    return make_tokenizer(lines, TokenizerSettings("word", vocab_size, **options))
 
 
 def characters(lines=LINES, vocab_size=100, **options) -> Tokenizer:
-    return Tokenizer.train(lines, TokenizerSettings("character", vocab_size, **options))
+    return make_tokenizer(lines, TokenizerSettings("character", vocab_size, **options))
 
 
 def test_words_by_falling_frequency_then_by_first_sight():
@@ -91,7 +91,7 @@ def test_unknown_characters():
 
 
 def test_bytes():
-    tokenizer = Tokenizer.train([], TokenizerSettings("byte"))
+    tokenizer = make_tokenizer([], TokenizerSettings("byte"))
     assert len(tokenizer) == 260
     assert tokenizer.encode("aß\x00\xff") == [97 + 4, 0xC3 + 4, 0x9F + 4, 4, 0xC3 + 4, 0xBF + 4]
     assert tokenizer.decode([BOS, 97 + 4, 0xC3 + 4, EOS, PAD]) == "a\N{REPLACEMENT CHARACTER}"
@@ -117,7 +117,7 @@ def test_a_vocabulary_of_one_token(options, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("tokenizer", [words(), characters(), Tokenizer.train([], TokenizerSettings("byte"))])
+@pytest.mark.parametrize("tokenizer", [words(), characters(), make_tokenizer([], TokenizerSettings("byte"))])
 def test_a_model_is_json_that_makes_the_same_tokenizer(tokenizer):
     assert json.loads(tokenizer.model)["kind"] in ("word", "character", "byte")
     line = ' the <unk> house, naïve\\ "quoted"'

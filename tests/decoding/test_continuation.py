@@ -9,7 +9,7 @@ import torch
 from seqlab.cells.gru import GRU
 from seqlab.cells.lstm import LSTM
 from seqlab.data.encoded_text import decode_text, encode_text
-from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import BOS, EOS, PAD, UNK, TokenizerSettings, make_tokenizer
 from seqlab.decoding import continuation
 from seqlab.decoding.continuation import (
     GrowingText,
@@ -43,12 +43,12 @@ TOKENIZERS = {
 
 @pytest.fixture(scope="module", params=TOKENIZERS)
 def tokenizer(request):
-    return Tokenizer.train(TEXT, TOKENIZERS[request.param])
+    return make_tokenizer(TEXT, TOKENIZERS[request.param])
 
 
 @pytest.fixture(scope="module")
 def words():
-    return Tokenizer.train(TEXT, TOKENIZERS["word"])
+    return make_tokenizer(TEXT, TOKENIZERS["word"])
 
 
 @pytest.fixture(scope="module", params=["softmax", "adaptive"])
@@ -144,7 +144,7 @@ def test_the_first_sample_comes_as_it_is_drawn(network, words, monkeypatch):
 
 
 def test_a_character_that_was_cut_off_is_shown_as_one_that_is_none():
-    tokenizer = Tokenizer.train([], TOKENIZERS["byte"])
+    tokenizer = make_tokenizer([], TOKENIZERS["byte"])
     first, _ = tokenizer.encode("é")
     network = RecurrentLanguageModel(len(tokenizer), GRU, embedding_size=3, hidden_size=3, layers=1, tying=False).eval()
     with torch.no_grad():
@@ -213,13 +213,13 @@ def warnings(monkeypatch):
     ],
 )
 def test_what_is_unknown_is_said(kind, prompt, count, symbols, warnings):
-    warn_of_unknown(prompt, Tokenizer.train(TEXT, TOKENIZERS[kind]))
+    warn_of_unknown(prompt, make_tokenizer(TEXT, TOKENIZERS[kind]))
     assert warnings == [f"prompt: {count} unknown to the tokenizer, read as <unk>: {symbols}"]
 
 
 @pytest.mark.parametrize(("kind", "prompt"), [("word", "the dog"), ("bpe lossless", "ЖЖ the"), ("byte", "ЖЖ the")])
 def test_nothing_is_said_where_all_is_known(kind, prompt, warnings):
-    warn_of_unknown(prompt, Tokenizer.train(TEXT, TOKENIZERS[kind]))
+    warn_of_unknown(prompt, make_tokenizer(TEXT, TOKENIZERS[kind]))
     assert not warnings
 
 
@@ -264,7 +264,7 @@ def test_any_tokens_become_their_text(tokenizer):
 
 
 def test_a_character_of_several_bytes_comes_as_one():
-    tokenizer = Tokenizer.train([], TOKENIZERS["byte"])
+    tokenizer = make_tokenizer([], TOKENIZERS["byte"])
     assert grown(tokenizer, "the", tokenizer.encode("é€𝄞.")) == (["", "é", "", "", "€", "", "", "", "𝄞", "."], "")
     assert grown(tokenizer, "", tokenizer.encode("é€")[:-1]) == (["", "é", "", ""], "\ufffd")
     assert grown(tokenizer, "", [*tokenizer.encode("€")[:-1], EOS]) == (["", "", "\ufffd\n"], "")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import TokenizerSettings, make_tokenizer
 from seqlab.errors import UserError
 from seqlab.models.embedding import ScaledEmbedding, UniformEmbedding
 from seqlab.models.pretrained import load_vectors
@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, name: str, content: bytes | 
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "word", "character", "byte"])
 def test_pieces_are_the_texts_of_the_tokens(kind: str) -> None:
     lines = ["the dog sees the cat", "a cat sees a dog", "the cat sleeps"]
-    tokenizer = Tokenizer.train(lines, TokenizerSettings(kind=kind, vocab_size=20))  # type: ignore[arg-type]
+    tokenizer = make_tokenizer(lines, TokenizerSettings(kind=kind, vocab_size=20))  # type: ignore[arg-type]
     pieces = tokenizer.pieces()
     assert len(pieces) == len(tokenizer)
     cut = [pieces[token] for token in tokenizer.encode("the dog")]

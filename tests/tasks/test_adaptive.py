@@ -8,14 +8,14 @@ import torch
 
 from seqlab.data.encoded_text import Sizes
 from seqlab.data.streams import StreamBatch
-from seqlab.data.tokenizers import PAD, Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import PAD, TokenizerSettings, make_tokenizer
 from seqlab.errors import UserError
 from seqlab.metrics import Accuracy, Perplexity
 from seqlab.tasks.adaptive import DynamicEvaluation, NeuralCache
 from seqlab.tasks.language_model import LanguageModel
 
 T, B, E, V = 9, 2, 5, 7
-WORDS = Tokenizer.train(["a b c d e f g"], TokenizerSettings("word", 20))
+WORDS = make_tokenizer(["a b c d e f g"], TokenizerSettings("word", 20))
 
 
 def slow_cache(log_probs_TBV, h_TBE, targets_TB, size, theta, weight):

@@ -11,13 +11,13 @@ from lightning.pytorch import Trainer
 
 from seqlab.data.encoded_text import Sizes
 from seqlab.data.streams import StreamBatch
-from seqlab.data.tokenizers import PAD, Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import PAD, TokenizerSettings, make_tokenizer
 from seqlab.errors import UserError
 from seqlab.metrics import BitsPerByte, Perplexity, WordPerplexity
 from seqlab.tasks.language_model import LanguageModel
 
 T, B = 7, 3
-WORDS = Tokenizer.train(["a b c d e f g"], TokenizerSettings("word", 20))
+WORDS = make_tokenizer(["a b c d e f g"], TokenizerSettings("word", 20))
 
 
 def make(**options):

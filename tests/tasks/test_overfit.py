@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from seqlab.data.pairs import EncodedPairs
 from seqlab.data.phrasebook import phrasebook
-from seqlab.data.tokenizers import Tokenizer, TokenizerSettings
+from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, make_tokenizer
 from seqlab.metrics import Accuracy
 from seqlab.tasks import Translation
 
@@ -25,7 +25,7 @@ def learned() -> tuple[Tokenizer, EncodedPairs]:
     """200 pairs of the phrasebook, and their tokenizer."""
     rows = phrasebook(("en", "de"), "train", 200)
     corpus = Dataset.from_dict({"source": [row[0] for row in rows], "target": [row[1] for row in rows]})
-    tokenizer = Tokenizer.train(itertools.chain(*rows), TokenizerSettings(kind="bpe", vocab_size=600))
+    tokenizer = make_tokenizer(itertools.chain(*rows), TokenizerSettings(kind="bpe", vocab_size=600))
     return tokenizer, EncodedPairs(corpus, tokenizer, tokenizer)
 
 

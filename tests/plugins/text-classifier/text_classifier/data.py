@@ -16,7 +16,7 @@ from seqlab import UserError
 from seqlab.data.base import DataModule
 from seqlab.data.lines import read_lines
 from seqlab.data.pairs import Ragged
-from seqlab.data.tokenizers import EOS, Tokenizer, TokenizerSettings, load_tokenizer
+from seqlab.data.tokenizers import EOS, Tokenizer, TokenizerSettings, load_tokenizer, make_tokenizer
 
 WORDS = TokenizerSettings("word", 20_000)
 
@@ -94,7 +94,7 @@ class LabelledText(DataModule):
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return Tokenizer.train((row["text"] for row in self.text("train")), self.settings)
+        return make_tokenizer((row["text"] for row in self.text("train")), self.settings)
 
     @cached_property
     def labels(self) -> list[str]:
