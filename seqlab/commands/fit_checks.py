@@ -25,7 +25,12 @@ def check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
         UserError: A flag changes one that it may not.
     """
     before, now = (_flat(yaml.safe_load(text)) for text in (checkpoint["seqlab"]["config"], settings.dump()))
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE)]
+    # What is not set, off or none is the same: a setting may be newer than the run.
+    changed = [
+        key
+        for key in {**before, **now}
+        if (before.get(key) or None) != (now.get(key) or None) and not key.startswith(CHANGEABLE)
+    ]
     if changed:
         raise UserError(
             f"--resume goes on as the run began, so {', '.join(sorted(changed))} cannot change; only trainer.*, "
@@ -41,7 +46,11 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def check_gradient(settings: "Settings") -> None:
-    """What the gradient is scaled to needs no clipping."""
+    """What the gradient is scaled to needs no clipping.
+
+    Raises:
+        UserError: Both are asked for.
+    """
     if settings.config.training.normalize_gradient is not None and settings.config.trainer.gradient_clip_val:
         raise UserError(
             f"training.normalize_gradient ({settings.config.training.normalize_gradient}) and "
@@ -59,7 +68,7 @@ def find_source(settings: "Settings", run: Run) -> Source | None:
     name = settings.config.training.init_from
     if name is None:
         return None
-    if Path(name).resolve() == run.path.resolve():
+    if run.path.resolve() in (Path(name).resolve(), *Path(name).resolve().parents):
         raise UserError(f"training.init_from: {name} is the run that is to start; take another --run DIR for it")
     try:
         checkpoint = load_checkpoint(Path(name) if Path(name).is_file() else Run(name).checkpoint())
@@ -71,7 +80,11 @@ def find_source(settings: "Settings", run: Run) -> Source | None:
 
 
 def check_monitor(settings: "Settings", task: Any) -> None:
-    """The score that chooses checkpoints must be one of the task's."""
+    """The score that chooses checkpoints must be one of the task's.
+
+    Raises:
+        UserError: It is not.
+    """
     known = [f"val/{name}" for name in task.metrics]
     for key, name in (("checkpoint.monitor", settings.config.checkpoint.monitor), ("schedule", task.schedule.monitor)):
         if name is not None and name not in known:

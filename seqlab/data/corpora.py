@@ -3,6 +3,7 @@
 Whatever they come from is read row by row: one sentence and its translation, or a list of reference translations.
 """
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice, zip_longest
@@ -14,7 +15,7 @@ from datasets import Dataset
 
 from seqlab.data.arrow import BATCH, arrow_dataset
 from seqlab.data.hub import HUB, hub_splits, hub_table
-from seqlab.data.lines import lines_of
+from seqlab.data.lines import file_kind, lines_of
 from seqlab.data.tables import Rows, checked_text, json_rows, missing, numbered, parquet_rows
 from seqlab.errors import UserError
 
@@ -122,15 +123,10 @@ def _tables(pairs: Iterator[Pair], what: str) -> Iterator[pyarrow.Table]:
 # --------------------------------------------------------------------------------------------------------------- names
 
 
-def _kind(path: Path | str) -> str:
-    """The suffix of a file's name, without that of gzip."""
-    return Path(str(path).lower().removesuffix(".gz")).suffix
-
-
 def _files(name: str, languages: Languages) -> list[Path]:
     """The files behind a name: one table, or the sides."""
     named = [part.strip() for part in name.split(",")] if "," in name and not Path(name).exists() else [name]
-    if len(named) == 1 and _kind(name) in TABLES:
+    if len(named) == 1 and file_kind(name) in TABLES:
         return [_existing(name)]
     if len(named) == 1:
         hint = f" ({name!r} is taken as a path prefix; a corpus is {LOCAL}, or {HUB}NAME on the Hugging Face Hub)"
@@ -138,7 +134,7 @@ def _files(name: str, languages: Languages) -> list[Path]:
             hint = f" ({name!r} alone is one side: give both files with a comma between them, {name},OTHER)"
         return [_existing(f"{name}.{language}", hint) for language in languages[:2]]
     for part in named:
-        if _kind(part) in TABLES:
+        if file_kind(part) in TABLES:
             raise UserError(f"{part} holds both sides and stands alone; several corpora are a list, [A, B]")
     if not all(named):
         raise UserError(f"a parallel corpus of files has two or more with commas between them, not {name!r}")
@@ -160,9 +156,9 @@ def _file_pairs(files: list[Path], languages: Languages) -> Iterator[Pair]:
     if len(files) > 1:
         return _line_pairs(files)
     (path,) = files
-    if _kind(path) == ".tsv":
+    if file_kind(path) == ".tsv":
         return _tsv_pairs(path)
-    if _kind(path) == ".jsonl":
+    if file_kind(path) == ".jsonl":
         return _keyed_pairs(json_rows(path), languages)
     return _keyed_pairs(parquet_rows(path, partial(_columns, languages)), languages)
 
@@ -211,11 +207,19 @@ def _keyed_pairs(rows: Rows, languages: Languages) -> Iterator[Pair]:
                 "references are an array in all rows or in none"
             )
         if not lists:
-            yield source, checked_text(target, keys["target"], place)
+            yield _one_line(source), _one_line(checked_text(target, keys["target"], place))
         elif not target:
             raise UserError(f"{place}: {keys['target']!r} is an empty array: at least one reference is needed")
         else:
-            yield source, [checked_text(reference, keys["target"], place) for reference in target]
+            yield (
+                _one_line(source),
+                [_one_line(checked_text(reference, keys["target"], place)) for reference in target],
+            )
+
+
+def _one_line(text: str) -> str:
+    """A sentence is one line: line ends within it become spaces."""
+    return re.sub(r"[\r\n]+", " ", text)
 
 
 def _value(row: dict[str, Any], key: str, place: str, setting: str) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from seqlab.data.bpe_dropout import kept_merges
-from seqlab.data.tokenizers import EOS, Tokenizer
+from seqlab.data.tokenizers import EOS, DroppingEncoder, Tokenizer
 
 CHUNK = 1 << 18
 """Characters that are encoded at once by one process."""
@@ -74,9 +74,10 @@ class DroppingLines:
 
     def __init__(self, tokenizer: Tokenizer, dropout: float, seed: int, epoch: int, side: int):
         self.tokenizer, self.dropout, self.seed, self.epoch, self.side = tokenizer, dropout, seed, epoch, side
+        self._encode: DroppingEncoder | None = None
 
     def __call__(self, first: int, texts: Sequence[str]) -> Iterator[list[int]]:
-        encode = self.tokenizer.dropping()
+        encode = self._encode = self._encode or self.tokenizer.dropping()  # it remembers words
         for number, text in enumerate(texts, first):
             random = np.random.default_rng([self.seed, self.epoch, number, self.side])
             yield [*encode(text, kept_merges(self.dropout, random)), EOS]
@@ -87,10 +88,14 @@ def encode_text(text: str, tokenizer: Tokenizer) -> list[int]:
     return [token for line in text.split("\n") for token in (*tokenizer.encode(line), EOS)]
 
 
-def idle_cores() -> int:
-    """How many processes may encode at once: the cores that this one may use, shared with others of its kind."""
+def idle_cores(devices: int | None = None) -> int:
+    """How many processes may encode at once: the cores that this one may use, shared with others of its kind.
+
+    Args:
+        devices: How many of its kind this machine runs; what the launcher says if None.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+    return max(1, cores // (devices or int(os.environ.get("LOCAL_WORLD_SIZE") or 1)))
 
 
 def encoded_chunks(texts: Iterable[str], encoder: Encoder, processes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -109,7 +114,10 @@ def encoded_chunks(texts: Iterable[str], encoder: Encoder, processes: int) -> It
             yield _encode(encoder, first, chunk)
         return
     with ExitStack() as stack:
-        helpers = cycle([stack.enter_context(_Helper(encoder)) for _ in range(processes)])
+        started = [stack.enter_context(_Helper(encoder)) for _ in range(processes)]
+        for helper in started:  # which reads once it has imported what it needs: all do that at the same time
+            helper.greet()
+        helpers = cycle(started)
         busy: deque[_Helper] = deque()
         for (first, chunk), helper in zip(_chunks(texts), helpers, strict=False):
             done = [busy.popleft().receive()] if len(busy) == processes else []  # of this very helper
@@ -157,7 +165,6 @@ class _Helper:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
         )
-        self._write(encoder)
 
     def __enter__(self) -> "_Helper":
         return self
@@ -169,6 +176,10 @@ class _Helper:
             assert pipe is not None
             with suppress(BrokenPipeError):
                 pipe.close()
+
+    def greet(self) -> None:
+        """Gives it the encoder, before anything else."""
+        self._write(self._encoder)
 
     def send(self, first: int, texts: list[str]) -> None:
         """Gives it a chunk; the one before must have been received."""

@@ -14,6 +14,11 @@ from seqlab.errors import UserError
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
+def file_kind(path: Path | str) -> str:
+    """The suffix of a file's name, without that of gzip."""
+    return Path(str(path).lower().removesuffix(".gz")).suffix
+
+
 def lines_of(path: Path) -> Iterator[str]:
     """The lines of a text file, or of one that gzip compressed (``.gz``), as they are read.
 

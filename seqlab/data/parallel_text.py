@@ -168,17 +168,28 @@ class ParallelText(DataModule):
             for side, (unknown, tokens) in pairs.unknown.items():
                 own = side == "target" and self.target_settings is not None
                 tokenizer = self.target_tokenizer if own else self.source_tokenizer
-                advice = remedy(tokenizer, split, f"data.{'target_' if own else ''}tokenizer")
+                settings = (self.target_settings if own else None) or self.settings
+                name = f"data.{'target_' if own else ''}tokenizer"
+                advice = remedy(tokenizer, split, name, trained=settings.file is None)
                 tell_unknown(f"{side} tokens of data.{split}", unknown, tokens, advice)
         return self._filtered(pairs) if split == "train" else pairs
+
+    @property
+    def _devices(self) -> int | None:
+        return self.trainer.num_devices if self.trainer else None
 
     def _plan(self, epoch: int) -> PlannedBatches:
         dropout = self.settings.dropout, (self.target_settings or self.settings).dropout
         if any(dropout):
-            pairs, processes = self._examples("train"), idle_cores() if self.workers else 1
+            pairs, processes = self._examples("train"), idle_cores(self._devices) if self.workers else 1
             assert isinstance(pairs, EncodedPairs)
             self._splits["train"] = pairs.with_dropout(dropout, seed=self.seed, epoch=epoch, processes=processes)
         return super()._plan(epoch)
+
+    def prepare(self) -> None:
+        super().prepare()
+        if self.weights and not sum(round(count * weight) for count, weight in self.passes() or ()):
+            raise UserError(f"data.weights {self.weights} leave an epoch without a pair: give larger ones")
 
     def _filtered(self, pairs: EncodedPairs) -> EncodedPairs:
         lengths = np.stack([pairs.source_lengths_N, pairs.target_lengths_N]) - 1  # without EOS

@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from seqlab.data.arrow import BATCH, Texts
 from seqlab.data.hub import HUB, hub_splits, hub_table
-from seqlab.data.lines import read_lines
+from seqlab.data.lines import file_kind, read_lines
 from seqlab.data.tables import Rows, checked_text, json_rows, missing, numbered, parquet_rows
 from seqlab.errors import UserError
 
@@ -140,9 +140,9 @@ def _paths(name: str | list[str]) -> list[Path]:
 
 def _texts_of(path: Path, key: str) -> Iterator[list[str]]:
     """The lines of each text of a file."""
-    if path.suffix.lower() == ".jsonl":
+    if file_kind(path) == ".jsonl":
         yield from _row_texts(json_rows(path), key)
-    elif path.suffix.lower() == ".parquet":
+    elif file_kind(path) == ".parquet":
         yield from _row_texts(parquet_rows(path, lambda columns, place: [_column(columns, key, place)]), key)
     else:
         yield read_lines(path)

@@ -63,8 +63,17 @@ def train_tokenizer(
     return tokenizer
 
 
-def remedy(tokenizer: Tokenizer, split: str, name: str) -> str:
-    """What to do where much of a split is unknown to a tokenizer whose settings are called so."""
+def remedy(tokenizer: Tokenizer, split: str, name: str, *, trained: bool) -> str:
+    """What to do where much of a split is unknown to a tokenizer whose settings are called so.
+
+    Args:
+        tokenizer: The tokenizer.
+        split: The split.
+        name: What its settings are called.
+        trained: Whether it was trained on the training split, and not taken from a file.
+    """
+    if trained and split != "train" and tokenizer.kind_name != "word":
+        return f"is it text of the same kind? ({name}.kind byte knows all text)"
     if tokenizer.kind_name == "word":
         return f"take subwords ({name}.kind bpe), or a larger {name}.vocab_size"
     if tokenizer.kind_name == "character":

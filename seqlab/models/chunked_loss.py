@@ -47,13 +47,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         inputs_NE, matrix_VE, vocabulary = autocast(features_NE), autocast(weight_VE), len(weight_VE)
         grad_features_NE = torch.empty_like(features_NE)
-        grad_weight_VE, grad_bias_V = torch.zeros_like(weight_VE), torch.zeros_like(bias_V)
-        total = bias_V.new_zeros(())
+        wide = torch.promote_types(bias_V.dtype, torch.float32)
+        grad_weight_VE, grad_bias_V = (torch.zeros_like(part, dtype=wide) for part in (weight_VE, bias_V))
+        total = bias_V.new_zeros((), dtype=wide)
         rows = max(1, CHUNK_LOGITS.get(features_NE.device.type, OTHER_LOGITS) // vocabulary)
         with torch.autocast(features_NE.device.type, enabled=False):
             for first in range(0, len(targets_N), rows):
                 x_nE, targets_n1 = inputs_NE[first : first + rows], targets_N[first : first + rows, None]
-                logits_nV = (x_nE @ matrix_VE.t()).to(bias_V.dtype).add_(bias_V)
+                logits_nV = (x_nE @ matrix_VE.t()).to(wide).add_(bias_V)
                 scores_nV = torch.log_softmax(logits_nV, -1)
                 total -= (1 - smoothing) * scores_nV.gather(1, targets_n1).sum()
                 if smoothing:
@@ -70,11 +71,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                     grad_weight_VE.addmm_(grad_nV.t(), x_nE)
                 else:
                     grad_weight_VE += grad_nV.t() @ x_nE
-        ctx.save_for_backward(grad_features_NE, grad_weight_VE, grad_bias_V)
+        ctx.save_for_backward(grad_features_NE, grad_weight_VE.to(weight_VE.dtype), grad_bias_V.to(bias_V.dtype))
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):
         features_NE, weight_VE, bias_V = ctx.saved_tensors
-        return features_NE * gradient.to(features_NE.dtype), None, weight_VE * gradient, bias_V * gradient, None
+        gradients = (part * gradient.to(part.dtype) for part in (features_NE, weight_VE, bias_V))
+        grad_features_NE, grad_weight_VE, grad_bias_V = gradients
+        return grad_features_NE, None, grad_weight_VE, grad_bias_V, None

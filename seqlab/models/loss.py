@@ -57,6 +57,7 @@ def coverage_loss(weights_BTS: Tensor, real_TB: Tensor) -> Tensor:
         weights_BTS: Attention weights of all steps.
         real_TB: True where a target token is no padding.
     """
+    weights_BTS = full_precision(weights_BTS)
     coverage_BTS = torch.cat([torch.zeros_like(weights_BTS[:, :1]), weights_BTS.cumsum(1)[:, :-1]], 1)
     again_BT = torch.minimum(weights_BTS, coverage_BTS).sum(-1)
     return again_BT.masked_fill(~real_TB.t(), 0.0).sum()

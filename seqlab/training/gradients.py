@@ -48,6 +48,9 @@ def normalize_gradients(parameters: Iterable[nn.Parameter], norm: float) -> None
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if gradients:
+        # By the largest first, whose square may be too large or too small for a float.
+        largest = torch.stack([gradient.abs().max() for gradient in gradients]).max()
+        torch._foreach_mul_(gradients, torch.where(largest > 0, 1 / largest, 0.0))
         length = torch.nn.utils.get_total_norm(gradients)
         torch._foreach_mul_(gradients, torch.where(length > 0, norm / length, 0.0))
 

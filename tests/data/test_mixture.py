@@ -171,3 +171,9 @@ def test_a_data_set_in_a_folder_has_splits_of_its_own(tmp_path, monkeypatch, sev
     assert rows(module.text("test")) == [("test", "TEST")] * (1 + several)
     mixed = text_module([name, "phrasebook", write_table(tmp_path, "a.tsv", [("a", "b")])], source_key="src")
     assert not mixed.has("test")
+
+
+def test_weights_that_leave_nothing_are_refused_before_anything_is_trained(corpus):
+    data = text_module([corpus("a", sentences(60)), corpus("b", sentences(70)[60:])], weights=[0, 0.001])
+    with pytest.raises(UserError, match="leave an epoch without a pair: give larger ones"):
+        data.prepare()

@@ -210,3 +210,13 @@ def test_references_of_a_data_set(tmp_path, write):
     write("test.jsonl", jsonl(*rows))
     found = read(f"hub:{tmp_path}", split="test", source_key="src", target_key="refs")
     assert found == (PAIRS, REFERENCES)
+
+
+def test_line_ends_within_a_text_are_spaces(write):
+    """A sentence is one line of every file that is written of it."""
+    rows = [{"en": "one\nhouse", "de": ["ein\r\nHaus", "das\n\nHaus"]}]
+    assert parallel_corpus(write("a.jsonl", jsonl(*rows)), "val", Languages("en", "de"))[0] == {
+        "source": "one house",
+        "target": "ein Haus",
+        "references": ["ein Haus", "das Haus"],
+    }

@@ -1,5 +1,6 @@
 """Text corpora: the ways to name one, what a document is, and what is said of a broken one."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -250,3 +251,8 @@ def test_without_a_network_one_line_says_what_else_there_is():
     (line,) = done.stdout.splitlines()
     assert line.startswith("cannot load hub:Salesforce/wikitext:wikitext-2-raw-v1 from the Hugging Face Hub: ")
     assert line.endswith("without it, give a text, .jsonl or .parquet file, a pattern such as 'texts/*.txt', or pydocs")
+
+
+def test_compressed_rows_are_rows(write):
+    rows = "".join(json.dumps({"text": text}) + "\n" for text in ("one", "two"))
+    assert text_corpus(write("a.jsonl.gz", gzip.compress(rows.encode())), "train")["text"] == ["one", "two"]

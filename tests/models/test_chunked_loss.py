@@ -73,6 +73,17 @@ def test_under_autocast_it_is_as_exact_as_bfloat16_products() -> None:
         assert (other - reference).abs().max() <= 1.1 * (one - reference).abs().max() + 1e-3 * reference.abs().max()
 
 
+def test_parameters_in_bfloat16_have_a_loss_in_float32() -> None:
+    features, targets, output = setting(torch.bfloat16, tokens=900)
+    exact = functional.cross_entropy(output(features).float(), targets, reduction="sum")
+    found = chunked_cross_entropy(features, targets, output)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, exact, rtol=1e-3, atol=0)
+    for one, other in zip(gradients(exact, features, output), gradients(found, features, output), strict=True):
+        assert other.dtype == one.dtype
+        torch.testing.assert_close(other, one, rtol=0.02, atol=0.02 * float(one.detach().abs().max()))
+
+
 def test_where_it_does_not_stand_in() -> None:
     features, targets, output = setting(torch.float32)
     assert can_chunk(output, features)

@@ -65,3 +65,12 @@ def test_no_gradient_stays_none() -> None:
     parameter.grad = torch.zeros(3)
     normalize_gradients([parameter], 2.0)
     assert torch.equal(parameter.grad, torch.zeros(3))
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_gradients_too_large_or_small_to_be_squared_get_the_norm_too(size):
+    parameter = torch.nn.Parameter(torch.zeros(3, 5))
+    direction = torch.arange(1.0, 16.0).view(3, 5)
+    parameter.grad = direction * size
+    normalize_gradients([parameter], 2.0)
+    torch.testing.assert_close(parameter.grad, 2 * direction / direction.norm())
