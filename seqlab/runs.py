@@ -58,9 +58,9 @@ class Run:
             UserError: There is something here and neither flag says what to do with it; there is nothing to resume; or
                 what should be overwritten is not a run.
         """
-        occupied = self.path.exists() and (
-            not self.path.is_dir() or any(entry.name != ".lock" for entry in self.path.iterdir())
-        )
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self} is a file: a run is a folder of its own; take another --run DIR")
+        occupied = self.path.exists() and any(entry.name != ".lock" for entry in self.path.iterdir())
         if resume:
             if not self.config.is_file():
                 raise UserError(f"{self} holds no run to resume (no {self.config.name})")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import seqlab as package
 from seqlab.cli import main
+from seqlab.errors import UserError
 from seqlab.runs import Run
 
 Seqlab = Callable[..., tuple[int, str]]
@@ -48,11 +50,15 @@ WRONG_SETTINGS = [
     (["--data.batch_tokens", "0"], "must be positive"),
     (["--data.max_length", "1"], "none of 175 training pairs is left: 0 with an empty side, 175 with a side of over 1"),
     (["--data.tokenizer.vocab_size", "6000"], "a vocabulary of 6,000 unigram tokens is more than the training text"),
+    (["--data.tokenizer.vocab_size", "1"], "data.tokenizer.vocab_size (1) includes 4 special tokens: give at least 6"),
     (["--data.train", "phrasebook", "--data.target", "xx"], "xx"),
     (["--checkpoint.monitor", "val/blue"], "no score named 'val/blue'; did you mean 'val/bleu'?"),
     (["--checkpoint.every_n_steps", "0"], "checkpoint.every_n_steps must be at least 1"),
     (["--trainer.max_steps", "-1"], "schedule Cosine needs an end: set trainer.max_steps"),
     (["--trainer.accelerator", "abacus"], "abacus"),
+    (["--trainer.accumulate_grad_batches", "0"], "trainer.accumulate_grad_batches must be positive, not 0"),
+    (["--trainer.val_check_interval", "0"], "trainer.val_check_interval must be positive, not 0"),
+    (["--trainer.gradient_clip_val", "-1"], "trainer.gradient_clip_val must not be negative"),
     (["--config", "missing.yaml"], "missing.yaml"),
     (["--data.train", "missing"], "no file missing.en"),
     (["--seed", "-1"], "seed must be between 0 and"),
@@ -99,6 +105,22 @@ def test_an_empty_validation_set(fit: Seqlab, tmp_path: Path) -> None:
     code, stderr = fit("--data.val", write(corpus, "empty", b"", b""))
     assert code == 2 and "are empty" in stderr.splitlines()[-1]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_a_file(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    """It might be the corpus: nothing says how to overwrite it."""
+    path = tmp_path / "corpus.tsv"
+    path.write_text("a\tb\n", encoding="utf-8")
+    assert main(["fit", "--recipe", "translation", "--run", str(path), "--overwrite"]) == 2
+    assert "is a file: a run is a folder of its own" in capfd.readouterr().err
+    assert path.read_text(encoding="utf-8") == "a\tb\n"
+
+
+def test_what_is_no_list_of_lines(trained: Path) -> None:
+    task = package.load(trained, "cpu")
+    for lines in ("The dog.", [3]):
+        with pytest.raises(UserError, match="translate takes a list of lines"):
+            task.translate(lines)
 
 
 def test_windows_line_ends_are_accepted(fit: Seqlab, tmp_path: Path, corpus: Path) -> None:

@@ -116,7 +116,7 @@ def train(
     from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch import seed_everything
 
-    from seqlab.commands.fit_checks import check_gradient, check_monitor, check_unchanged, find_source
+    from seqlab.commands.fit_checks import check_gradient, check_monitor, check_trainer, check_unchanged, find_source
     from seqlab.runs import rebuild, restore
     from seqlab.suppliers import find_suppliers
     from seqlab.tasks.cells import cell_factory
@@ -127,6 +127,7 @@ def train(
 
     keep_freed_memory()
     seed_everything(settings.config.seed, workers=True, verbose=False)
+    check_trainer(settings)
     check_gradient(settings)
     for key, cell in vars(settings.config.model).items():
         if _names_cell(key, cell):

@@ -59,6 +59,20 @@ def check_gradient(settings: "Settings") -> None:
         )
 
 
+def check_trainer(settings: "Settings") -> None:
+    """Values that the trainer takes and then fails at, or trains without.
+
+    Raises:
+        UserError: There is one.
+    """
+    trainer = settings.config.trainer
+    for name in ("accumulate_grad_batches", "val_check_interval"):
+        if trainer.get(name) is not None and not isinstance(trainer[name], str | dict) and trainer[name] <= 0:
+            raise UserError(f"trainer.{name} must be positive, not {trainer[name]}")
+    if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
+        raise UserError(f"trainer.gradient_clip_val must not be negative, but is {trainer.gradient_clip_val}")
+
+
 def find_source(settings: "Settings", run: Run) -> Source | None:
     """The run that training starts from, if it does.
 

@@ -61,6 +61,10 @@ class TokenizerSettings:
             raise UserError(f"{name}.dropout ({self.dropout}) is a probability: at least 0 and at most 1")
         if self.file is not None:
             return
+        if self.kind in ("unigram", "bpe") and self.vocab_size < EOS + 3:
+            raise UserError(
+                f"{name}.vocab_size ({self.vocab_size}) includes {EOS + 1} special tokens: give at least {EOS + 3}"
+            )
         counted = ("word", "character")
         if self.min_count < 1 or (self.min_count > 1 and self.kind not in counted):
             raise UserError(

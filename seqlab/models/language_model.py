@@ -121,7 +121,8 @@ class RecurrentLanguageModel(nn.Module):
         if tying and (features != embedding_size or cutoffs):
             why = f"the last layer's outputs are {features} wide" if features != embedding_size else "it has clusters"
             raise UserError(
-                f"tying shares the embedding matrix ({embedding_size} wide) with the output layer, but {why}"
+                f"tying shares the embedding matrix ({embedding_size} wide) with the output layer, but {why}; "
+                "set tying to false"
             )
         self.output: Softmax | AdaptiveSoftmax = (
             AdaptiveSoftmax(features, vocab_size, cutoffs)

@@ -180,7 +180,12 @@ class Translation(Task):
 
         Returns:
             One translation for each line, in the same order.
+
+        Raises:
+            UserError: The lines are not a list of text, or a setting of the search is out of its range.
         """
+        if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
+            raise UserError("translate takes a list of lines of text, as in translate(['A sentence.'])")
         self.eval()
         beam = self.beam if beam is None else beam
         length_penalty = self.length_penalty if length_penalty is None else length_penalty

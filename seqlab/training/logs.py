@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,11 @@ class MetricsLog(Callback):
         self._columns: list[str] = []
         self._logged = 0
         self._sum, self._tokens = 0.0, 0
+
+    @property
+    def recent(self) -> float:
+        """:attr:`loss`, or before the first row that over the steps so far."""
+        return self._sum / self._tokens if self._tokens and math.isnan(self.loss) else self.loss
 
     def state_dict(self) -> dict[str, Any]:
         """The loss since the last row, so that the next row of a resumed run is the one it would have been."""

@@ -66,7 +66,7 @@ class Progress(Callback):
         self._bar.set_description_str("training")
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         parts = [f"step {trainer.global_step:>6,}", f"epoch {trainer.current_epoch:>3}"]
-        parts.append(f"train/loss {self.metrics.loss:6.3f}")
+        parts.append(f"train/loss {self.metrics.recent:6.3f}")
         parts += [f"{name} {value:7.2f}" for name, value in values.items()]
         parts.append(f"{self.throughput.recent:,.0f} {_unit(pl_module)}/s")
         if self.monitor in values and self.sign * values[self.monitor] > self._best:
