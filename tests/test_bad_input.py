@@ -85,6 +85,7 @@ def test_wrong_settings(fit: Seqlab, tmp_path: Path, argv: list[str], expected: 
     [
         (b"a\nb\n", b"a\n", "has 2 lines but"),
         (b"", b"", "are empty"),
+        (b"\n \n", b"\n\n", "are of blank lines alone"),
         (b"a\nb\xffc\n", b"a\nb\n", "text.en, line 2: not UTF-8 (byte 2 is 0xff)"),
         (b"a\nb\n", b"\xc3\nb\n", "text.de, line 1: not UTF-8"),
         (b"a\nb\n", b"a\nb\n", "2 pairs are too few to hold some out for validation: give data.val"),

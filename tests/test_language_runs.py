@@ -165,6 +165,8 @@ def test_they_are_for_language_models_that_read_streams(
     assert "--cache is for language models, not for Translation" in capfd.readouterr().err
     assert main(["evaluate", str(fitted), "--dynamic", "0.1", "--data.stateful", "false"]) == 2
     assert "set --data.stateful true" in capfd.readouterr().err
+    assert main(["evaluate", str(fitted), "--cache_weight", "0.2"]) == 2
+    assert "--cache_weight has no effect without --cache" in capfd.readouterr().err
 
 
 def test_a_tokenizer_that_does_not_fit_the_checkpoint(

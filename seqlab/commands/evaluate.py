@@ -17,6 +17,10 @@ SEARCH = ("beam", "length_penalty")
 """Settings of a task that searches; scores are stored with them."""
 
 
+ADAPTIVE = {"cache_theta": 0.3, "cache_weight": 0.1, "dynamic_decay": 0.0, "dynamic_window": 20}
+"""Settings of neural cache and dynamic evaluation, where these are asked for."""
+
+
 def main(argv: list[str]) -> None:
     """Scores a split with the run's best checkpoint."""
     parser = Arguments(
@@ -35,12 +39,18 @@ def main(argv: list[str]) -> None:
         "language models that adapt to the text they read; their scores stand beside the plain ones"
     )
     adaptive.add_argument("--cache", type=int, metavar="STEPS", help="neural cache of the last STEPS steps")
-    adaptive.add_argument("--cache_theta", type=float, default=0.3, help="how sharply like states count (%(default)s)")
-    adaptive.add_argument("--cache_weight", type=float, default=0.1, help="share of the cache (%(default)s)")
+    adaptive.add_argument("--cache_theta", type=float, help="how sharply like states count (0.3)")
+    adaptive.add_argument("--cache_weight", type=float, help="share of the cache (0.1)")
     adaptive.add_argument("--dynamic", type=float, metavar="RATE", help="dynamic evaluation with this learning rate")
-    adaptive.add_argument("--dynamic_decay", type=float, default=0.0, help="pull to the trained weights (%(default)s)")
-    adaptive.add_argument("--dynamic_window", type=int, default=20, help="tokens between two updates (%(default)s)")
+    adaptive.add_argument("--dynamic_decay", type=float, help="pull to the trained weights (0)")
+    adaptive.add_argument("--dynamic_window", type=int, help="tokens between two updates (20)")
     options, rest = parser.parse_known_args(argv)
+    for name, default in ADAPTIVE.items():
+        kind = name.partition("_")[0]
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+        elif getattr(options, kind) is None:
+            raise UserError(f"--{name} has no effect without --{kind}")
     run: Run = options.run
     run.checkpoint()
     evaluate(run, rest, options.split, {name: getattr(options, name) for name in SEARCH}, options)

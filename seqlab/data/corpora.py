@@ -105,10 +105,10 @@ def own_splits(name: str) -> tuple[str, ...]:
 
 def _tables(pairs: Iterator[Pair], what: str) -> Iterator[pyarrow.Table]:
     """Pairs as Arrow tables; the first one says whether there are lists of references."""
-    text, empty = pyarrow.string(), True
+    text, empty, blank = pyarrow.string(), True, True
     while chunk := list(islice(pairs, ROWS)):
-        empty = False
         sources, targets = zip(*chunk, strict=True)
+        empty, blank = False, blank and not any(map(str.strip, sources))
         columns = {"source": pyarrow.array(sources, text)}
         if isinstance(targets[0], list):
             columns["target"] = pyarrow.array([references[0] for references in targets], text)
@@ -116,8 +116,8 @@ def _tables(pairs: Iterator[Pair], what: str) -> Iterator[pyarrow.Table]:
         else:
             columns["target"] = pyarrow.array(targets, text)
         yield pyarrow.table(columns)
-    if empty:
-        raise UserError(f"{what} empty")
+    if empty or blank:
+        raise UserError(f"{what} {'empty' if empty else 'of blank lines alone'}")
 
 
 # --------------------------------------------------------------------------------------------------------------- names
