@@ -51,6 +51,10 @@ def test_a_run_needs_its_vectors_only_to_begin(
     assert main(["fit", "--run", str(run), "--resume", "--trainer.max_steps", "2"]) == 0
     resumed = package.load(run)
     assert torch.equal(resumed.network.encoder.embedding.weight, task.network.encoder.embedding.weight)
+    whole = ["--recipe", str(run / "config.yaml"), "--training.init_from", str(run), "--run", str(tmp_path / "next")]
+    assert main(["fit", *whole]) == 0, "a run that takes all of it over does not read them either"
+    taken = package.load(tmp_path / "next")
+    assert torch.equal(taken.network.encoder.embedding.weight, task.network.encoder.embedding.weight)
 
 
 def test_a_language_model_starts_from_vectors_too(tmp_path: Path) -> None:

@@ -113,10 +113,18 @@ def train(
     """
     from contextlib import ExitStack
 
+    import yaml
     from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch import seed_everything
 
-    from seqlab.commands.fit_checks import check_gradient, check_monitor, check_trainer, check_unchanged, find_source
+    from seqlab.commands.fit_checks import (
+        check_gradient,
+        check_monitor,
+        check_trainer,
+        check_unchanged,
+        find_source,
+        flat,
+    )
     from seqlab.runs import rebuild, restore
     from seqlab.suppliers import find_suppliers
     from seqlab.tasks.cells import cell_factory
@@ -156,7 +164,7 @@ def train(
         trainer.callbacks.insert(0, Record(settings.dump(), suppliers))
         optimizer = task.make_optimizer(trained_parameters(task).values())
         task.schedule.configure(optimizer, trainer.max_steps)  # raises what it would later
-        if checkpoint is None:
+        if checkpoint is None and not (source and source.has_started(flat(yaml.safe_load(settings.dump())))):
             task.initialise()
             if source is not None:
                 source.check_kept(task)

@@ -24,7 +24,7 @@ def check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
     Raises:
         UserError: A flag changes one that it may not.
     """
-    before, now = (_flat(yaml.safe_load(text)) for text in (checkpoint["seqlab"]["config"], settings.dump()))
+    before, now = (flat(yaml.safe_load(text)) for text in (checkpoint["seqlab"]["config"], settings.dump()))
     # What is not set, off or none is the same: a setting may be newer than the run.
     changed = [
         key
@@ -38,11 +38,11 @@ def check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
         )
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted name."""
     if not isinstance(values, dict):
         return {prefix: values}
-    return {name: value for key in values for name, value in _flat(values[key], f"{prefix}.{key}".strip(".")).items()}
+    return {name: value for key in values for name, value in flat(values[key], f"{prefix}.{key}".strip(".")).items()}
 
 
 def check_gradient(settings: "Settings") -> None:
@@ -88,8 +88,8 @@ def find_source(settings: "Settings", run: Run) -> Source | None:
         checkpoint = load_checkpoint(Path(name) if Path(name).is_file() else Run(name).checkpoint())
     except UserError as error:
         raise UserError(f"training.init_from: {error}") from error
-    source = Source(name, checkpoint, _flat(yaml.safe_load(checkpoint["seqlab"]["config"])))
-    source.check(_flat(yaml.safe_load(settings.dump())))
+    source = Source(name, checkpoint, flat(yaml.safe_load(checkpoint["seqlab"]["config"])))
+    source.check(flat(yaml.safe_load(settings.dump())))
     return source
 
 

@@ -116,6 +116,17 @@ class Source:
                 "give the same settings"
             )
 
+    def has_started(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the run has already given its model the start that some settings ask for, such as word vectors: they
+        take all of its weights over, and are its own as far as they are the model's.
+
+        Args:
+            settings: Those of the run that is to start, by dotted name.
+        """
+        names = {name for name in {**settings, **self.settings} if name.startswith("model.")}
+        same = all((self.settings.get(name) or None) == (settings.get(name) or None) for name in names)
+        return same and not settings.get("training.init_only")
+
     def give_tokenizers(self, data: DataModule) -> None:
         """Gives a data module what the run learned from its text, without its position in it.
 
