@@ -9,7 +9,7 @@ from seqlab import registry
 from seqlab.errors import UserError
 from seqlab.runs import Run
 from seqlab.training.checkpoints import load_checkpoint
-from seqlab.training.initial_weights import Source
+from seqlab.training.initial_weights import Source, differing
 
 if TYPE_CHECKING:
     from seqlab.config import Settings
@@ -25,15 +25,10 @@ def check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
         UserError: A flag changes one that it may not.
     """
     before, now = (flat(yaml.safe_load(text)) for text in (checkpoint["seqlab"]["config"], settings.dump()))
-    # What is not set, off or none is the same: a setting may be newer than the run.
-    changed = [
-        key
-        for key in {**before, **now}
-        if (before.get(key) or None) != (now.get(key) or None) and not key.startswith(CHANGEABLE)
-    ]
+    changed = [key for key in differing(before, now) if not key.startswith(CHANGEABLE)]
     if changed:
         raise UserError(
-            f"--resume goes on as the run began, so {', '.join(sorted(changed))} cannot change; only trainer.*, "
+            f"--resume goes on as the run began, so {', '.join(changed)} cannot change; only trainer.*, "
             "checkpoint.*, data.val, data.test and data.workers can"
         )
 

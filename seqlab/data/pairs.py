@@ -108,6 +108,8 @@ class EncodedPairs:
         self._text = corpus
         self._index_N: np.ndarray | None = None
         self._tokenizers = {"source": source_tokenizer, "target": target_tokenizer}
+        self._measured = {side: column_checksum(corpus, side) for side in SIDES}
+        """Checksum and size of each side's text, which every epoch of BPE-dropout asks for."""
         self.unknown: dict[str, tuple[int, int]] = {}
         """For each side, how many of its tokens are UNK, and how many tokens it has, each EOS left out."""
         sides = [self._encoded(side, Lines(tokenizer)) for side, tokenizer in self._tokenizers.items()]
@@ -116,7 +118,7 @@ class EncodedPairs:
         self.source, self.target = map(Ragged.of, sides)
 
     def _encoded(self, side: str, encoder: Encoder, **options: Any) -> Tokens:
-        checksum, size = column_checksum(self._text, side)
+        checksum, size = self._measured[side]
         options = {"checksum": checksum, **options}
         return encode_texts(
             Texts(self._text, side), encoder, size=size, count=len(self._text), label=f"{side} sentences", **options

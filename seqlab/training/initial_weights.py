@@ -13,6 +13,14 @@ from seqlab.training.freezing import matching
 MOST_NAMED = 3
 
 
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The settings that two runs do not share, by dotted name, sorted.
+
+    What is not set, off or none is the same: a setting may be newer than a run.
+    """
+    return [name for name in sorted({**one, **other}) if (one.get(name) or None) != (other.get(name) or None)]
+
+
 def used_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Parameters and buffers of a checkpoint as they are used: an average in place of each weight that has one.
 
@@ -105,10 +113,8 @@ class Source:
                 )
         other = [
             f"{key} is {self.settings.get(key)} in it and {settings.get(key)} here"
-            for key in sorted({**settings, **self.settings})
+            for key in differing(settings, self.settings)
             if key.startswith("data.") and "tokenizer" in key and not key.endswith("dropout")
-            # What is not set, off or none is the same: a setting may be newer than the run.
-            if (self.settings.get(key) or None) != (settings.get(key) or None)
         ]
         if other:
             raise UserError(
@@ -123,8 +129,7 @@ class Source:
         Args:
             settings: Those of the run that is to start, by dotted name.
         """
-        names = {name for name in {**settings, **self.settings} if name.startswith("model.")}
-        same = all((self.settings.get(name) or None) == (settings.get(name) or None) for name in names)
+        same = not any(name.startswith("model.") for name in differing(settings, self.settings))
         return same and not settings.get("training.init_only")
 
     def give_tokenizers(self, data: DataModule) -> None:
