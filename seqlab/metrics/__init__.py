@@ -2,8 +2,23 @@
 
 from seqlab.metrics.accuracy import Accuracy
 from seqlab.metrics.base import Metric
-from seqlab.metrics.bleu import BLEU
+from seqlab.metrics.bleu import BLEU, BrevityPenalty, LengthRatio
+from seqlab.metrics.chrf import CHRF
 from seqlab.metrics.perplexity import Perplexity
+from seqlab.metrics.sequence_accuracy import SequenceAccuracy
+from seqlab.metrics.ter import TER
 from seqlab.metrics.text_size import BitsPerByte, WordPerplexity
 
-__all__ = ["BLEU", "Accuracy", "BitsPerByte", "Metric", "Perplexity", "WordPerplexity"]
+__all__ = [
+    "BLEU",
+    "CHRF",
+    "TER",
+    "Accuracy",
+    "BitsPerByte",
+    "BrevityPenalty",
+    "LengthRatio",
+    "Metric",
+    "Perplexity",
+    "SequenceAccuracy",
+    "WordPerplexity",
+]

@@ -9,6 +9,7 @@ from seqlab.metrics.base import Metric
 class Accuracy(Metric):
     """Share of tokens, in percent, that were the likeliest given the true tokens before them (teacher forcing)."""
 
+    of_the_test_set = ("count",)
     right: Tensor
     count: Tensor
 

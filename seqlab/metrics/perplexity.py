@@ -13,6 +13,7 @@ class Perplexity(Metric):
     """
 
     higher_is_better = False
+    of_the_test_set = ("count",)
     nll: Tensor
     count: Tensor
 

@@ -13,40 +13,49 @@ class PerText(Metric):
     """Total nats of all tokens, ends of lines included, beside the size of the raw text they are of.
 
     An unknown word is scored as the token ``<unk>``, which is easier to foresee than the word: the signature of a text
-    with any says how many, and that the score compares with none of another vocabulary.
+    with any says how many, and that the score compares with none of another vocabulary. Text that the tokenizer has
+    changed, as by lower case, is easier to foresee than that whose size is counted: its signature says so too.
     """
 
     needs = "sized_tokens"
     higher_is_better = False
+    of_the_test_set = ("words", "bytes")
     unit: str
     nll: Tensor
     words: Tensor
     bytes: Tensor
     unknown: Tensor
+    changed: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        for name in ("words", "bytes", "unknown"):
+        for name in ("words", "bytes", "unknown", "changed"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self._unknown = 0  # of the last score, for its signature, which is asked for after the counts were reset
+        # Of the last score, for its signature, which is asked for after the counts were reset.
+        self._unknown = self._changed = 0
 
     def update(self, nll: Tensor, sizes: Any) -> None:
         """Adds some tokens.
 
         Args:
             nll: Negative log-likelihoods ``[N]`` in nats.
-            sizes: ``words``, ``bytes`` and ``unknown`` tokens of the raw text (see
+            sizes: ``words``, ``bytes``, ``unknown`` tokens and ``changed`` bytes of the raw text (see
                 :class:`seqlab.data.encoded_text.Sizes`), which over all batches add up to the text's.
         """
         self.nll += nll.double().sum()
         self.words += sizes.words
         self.bytes += sizes.bytes
         self.unknown += sizes.unknown
+        self.changed += sizes.changed
 
     def signature(self) -> str:
-        compares = f"unknown:{self._unknown}|compares:no" if self._unknown else "unknown:0"
-        return f"per:{self.unit}|eos:yes|smoothing:no|{compares}"
+        changed = "|text:changed" if self._changed else ""
+        compares = "|compares:no" if self._unknown or self._changed else ""
+        return f"per:{self.unit}|eos:yes|smoothing:no|unknown:{self._unknown}{changed}{compares}"
+
+    def _note(self) -> None:
+        self._unknown, self._changed = int(self.unknown), int(self.changed)
 
 
 class WordPerplexity(PerText):
@@ -56,7 +65,7 @@ class WordPerplexity(PerText):
 
     def compute(self) -> Tensor:
         """At least 1."""
-        self._unknown = int(self.unknown)
+        self._note()
         return (self.nll / self.words).exp()
 
 
@@ -67,5 +76,5 @@ class BitsPerByte(PerText):
 
     def compute(self) -> Tensor:
         """In bits."""
-        self._unknown = int(self.unknown)
+        self._note()
         return self.nll / math.log(2) / self.bytes

@@ -8,7 +8,17 @@ import pytest
 import sacrebleu
 import torch
 
-from seqlab.metrics import BLEU, Accuracy, Metric, Perplexity
+from seqlab.metrics import (
+    BLEU,
+    CHRF,
+    TER,
+    Accuracy,
+    BrevityPenalty,
+    LengthRatio,
+    Metric,
+    Perplexity,
+    SequenceAccuracy,
+)
 
 SENTENCES = (
     "The cat sat on the mat, didn't it?",
@@ -188,7 +198,7 @@ def test_accuracy(seed):
     assert score_in_parts(Accuracy(), split_randomly(len(hits), seed), nll, hits) == pytest.approx(expected, rel=1e-14)
 
 
-MAKERS = [BLEU, Perplexity, Accuracy]
+MAKERS = [BLEU, CHRF, TER, BrevityPenalty, LengthRatio, SequenceAccuracy, Perplexity, Accuracy]
 
 
 def arguments(metric: Metric, seed: int):
