@@ -1,7 +1,12 @@
-"""What a search looks for: the settings of beam search."""
+"""What a search looks for: the settings of beam search.
+
+Shape suffix: B = sentences.
+"""
 
 import math
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from seqlab.errors import UserError
 
@@ -44,8 +49,8 @@ class Search:
     def __post_init__(self) -> None:
         if self.beam < 1:
             raise UserError(f"beam must be at least 1, not {self.beam}")
-        if not math.isfinite(self.length_penalty):
-            raise UserError(f"length_penalty must be a number, not {self.length_penalty}")
+        if not -10 <= self.length_penalty <= 10:
+            raise UserError(f"length_penalty must be between -10 and 10, not {self.length_penalty}")
         if self.length_normalization not in NORMALIZATIONS:
             raise UserError(
                 f"length_normalization must be one of {', '.join(NORMALIZATIONS)}, not {self.length_normalization!r}"
@@ -66,3 +71,13 @@ class Search:
             raise UserError(f"max_length must be at least 1, not {self.max_length}")
         if self.max_length is not None and self.min_length > self.max_length:
             raise UserError(f"min_length {self.min_length} is above max_length {self.max_length}")
+
+    def limits(self, source_lengths_B: Tensor) -> Tensor:
+        """The most tokens of each sentence's output, not counting the end of sentence.
+
+        Args:
+            source_lengths_B: Number of source tokens of each sentence.
+        """
+        if self.max_length is None:
+            return 2 * source_lengths_B + 10
+        return source_lengths_B.new_full(source_lengths_B.shape, self.max_length)

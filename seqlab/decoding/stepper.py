@@ -1,10 +1,11 @@
 """What a model offers to be searched with.
 
-Shape suffixes: B = sentences, K = hypotheses of one sentence, R = rows = B x K, V = size of the vocabulary.
+Shape suffixes: B = sentences, K = hypotheses of one sentence, R = rows = B x K, V = size of the vocabulary, S = source
+steps.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -14,6 +15,19 @@ class SearchState(Protocol):
 
     def select(self, rows_BK: Tensor) -> Self:
         """Keeps the given rows of every sentence; sentences without a row in the first dimension are dropped."""
+        ...
+
+
+@runtime_checkable
+class AttentiveState(SearchState, Protocol):
+    """The state of a model with attention, which a coverage penalty is defined on."""
+
+    def with_coverage(self) -> Self:
+        """The state before the first step, from which on attention weights are summed up."""
+        ...
+
+    def coverage(self) -> tuple[Tensor, Tensor]:
+        """The sums ``[R, S]`` so far, and where there is no source token ``[B, S]``."""
         ...
 
 
@@ -35,4 +49,6 @@ class Hypothesis:
     tokens: list[int]
     """Token ids without the end-of-sentence token."""
     score: float
-    """Log-probability in nats, the end of sentence included, divided by the length penalty."""
+    """What hypotheses are ranked by: the log-probability with the search's penalties."""
+    log_probability: float
+    """Of the tokens and of the end of sentence, in nats: a plain sum."""

@@ -29,7 +29,7 @@ class DecoderState(NamedTuple):
     feature_RE: Tensor | None = None
     """The feature of the last step, with input feeding."""
     coverage_RS: Tensor | None = None
-    """Sums of the attention weights so far, with coverage."""
+    """Sums of the attention weights so far, where the model has coverage or a search has asked for them."""
 
     def select(self, rows_BK: Tensor) -> "DecoderState":
         """Keeps the given K rows of each sentence; sentences without any are dropped, the others keep their order."""
@@ -41,6 +41,29 @@ class DecoderState(NamedTuple):
                 memory = memory.select(rows_BK[:, 0] // rows_per_sentence)
         own = (None if part is None else part.index_select(0, rows_R) for part in (self.feature_RE, self.coverage_RS))
         return DecoderState(select_rows(self.layers, rows_R), memory, *own)
+
+    def with_coverage(self) -> "DecoderState":
+        """The state before the first step, from which on attention weights are summed up.
+
+        Raises:
+            UserError: There is no attention.
+        """
+        if self.memory is None:
+            raise UserError(
+                "coverage_penalty needs a model with attention, but this one has none (model.attention none); leave "
+                "it out"
+            )
+        if self.coverage_RS is not None:
+            return self
+        rows, steps = len(self.layers[0][0]), self.memory.padding_BS.shape[1]
+        # Sums of many weights need more than half precision.
+        dtype = torch.promote_types(self.memory.keys_BSA.dtype, torch.float32)
+        return self._replace(coverage_RS=self.memory.keys_BSA.new_zeros(rows, steps, dtype=dtype))
+
+    def coverage(self) -> tuple[Tensor, Tensor]:
+        """The sums of attention weights ``[R, S]``, and where there is no source token ``[B, S]``."""
+        assert self.memory is not None and self.coverage_RS is not None, "with_coverage comes first"
+        return self.coverage_RS, self.memory.padding_BS
 
 
 class Decoded(NamedTuple):
@@ -143,7 +166,7 @@ class Decoder(nn.Module):
         y_BTH, memory, coverage_BS = y_TBH.transpose(0, 1), state.memory, state.coverage_RS
         if self.attention is None or memory is None:
             return Decoded(self.dropout(self._features(y_TBH, None)), None)
-        if coverage_BS is None:
+        if not self.coverage or coverage_BS is None:
             context_BTM, weights_BTS = self.attention(y_BTH, memory)
         else:
             context_BTM, weights_BTS = self.attention.in_turn(y_BTH, memory, coverage_BS)
@@ -164,7 +187,7 @@ class Decoder(nn.Module):
 
     def look(self, y_RH: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None]:
         """Features ``[R, E]`` of one step's recurrent outputs, before dropout, and attention weights ``[R, S]``."""
-        memory, coverage_RS = state.memory, state.coverage_RS
+        memory, coverage_RS = state.memory, state.coverage_RS if self.coverage else None
         if self.attention is None or memory is None:
             return self._features(y_RH, None), None
         by_sentence = (len(memory.padding_BS), -1)

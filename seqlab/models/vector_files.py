@@ -71,10 +71,13 @@ def _read_text(path: Path, wanted: Container[bytes], width: int) -> Iterator[tup
                 _check_width(path, len(fields) - 1, width)
             vectors += 1
             spaces = line.count(b" ")
-            if spaces < width:
-                raise UserError(f"{path}, line {number}: a token and {spaces} numbers, not {width}: it is damaged")
             # A few tokens of some files have spaces in them.
             token = line[: line.index(b" ")] if spaces == width else line.rsplit(b" ", width)[0]
+            if spaces < width or (spaces > width and _numbers(token.split(b" ")[1:]) is not None):
+                raise UserError(
+                    f"{path}, line {number}: a token and {spaces} numbers, but the vectors of this file are {width} "
+                    "wide: it is damaged"
+                )
             if token in wanted:
                 vector = _numbers(line.split(b" ")[-width:])
                 if vector is None:

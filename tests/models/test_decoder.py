@@ -15,6 +15,7 @@ from seqlab.cells.lstm import LSTM
 from seqlab.cells.rrnn import RRNN
 from seqlab.decoding.beam import beam_search
 from seqlab.decoding.greedy import greedy_search
+from seqlab.decoding.search import Search
 from seqlab.errors import UserError
 from seqlab.models.encoder_decoder import EncoderDecoder
 from seqlab.models.loss import coverage_loss
@@ -215,12 +216,13 @@ def test_search_is_by_teacher_forced_scores(options):
         log_probs_TV = model.output(features_TBE)[:, 0].log_softmax(-1)
         return sum(log_probs_TV[t, token].item() for t, token in enumerate((*tokens, 3))), log_probs_TV
 
-    found = beam_search(model, model.start(source_SB, lengths_B), limits_B, bos=2, eos=3, beam=4, length_penalty=0.0)
+    plain = Search(beam=4, length_penalty=0.0, n_best=4)
+    found = beam_search(model, model.start(source_SB, lengths_B), limits_B, bos=2, eos=3, search=plain)
     for b, hypotheses in enumerate(found):
         for hypothesis in hypotheses:
             assert hypothesis.score == pytest.approx(score(b, hypothesis.tokens)[0], rel=1e-5)
         state = model.start(source_SB[:, b : b + 1], lengths_B[b : b + 1])
-        (alone,) = beam_search(model, state, limits_B[b : b + 1], bos=2, eos=3, beam=4, length_penalty=0.0)
+        (alone,) = beam_search(model, state, limits_B[b : b + 1], bos=2, eos=3, search=plain)
         assert [hypothesis.tokens for hypothesis in alone] == [hypothesis.tokens for hypothesis in hypotheses]
     for b, best in enumerate(greedy_search(model, model.start(source_SB, lengths_B), limits_B, bos=2, eos=3)):
         likeliest = score(b, best.tokens)[1].argmax(-1).tolist()
