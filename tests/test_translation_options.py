@@ -37,7 +37,7 @@ def test_a_killed_run_with_scheduled_sampling_resumes_exactly(
             "--model.word_dropout",
             "0.1",
         ),
-        *("--model.coverage_penalty", "0.5", "--model.average", "EMA", "--model.average.decay", "0.9"),
+        *("--model.coverage_loss", "0.5", "--model.average", "EMA", "--model.average.decay", "0.9"),
         *("--trainer.accumulate_grad_batches", "2", "--trainer.max_steps", "70", "--trainer.val_check_interval", "34"),
         *("--checkpoint.every_n_steps", "10"),
     ]
@@ -57,7 +57,7 @@ def test_a_killed_run_with_scheduled_sampling_resumes_exactly(
 
 OPTIONS = {
     "feeding": FEEDING[:2],
-    "coverage": [*FEEDING[2:], "--model.coverage_penalty", "1", "--model.attention", "mlp"],
+    "coverage": [*FEEDING[2:], "--model.coverage_loss", "1", "--model.attention", "mlp"],
     "sampling": [*SAMPLING, *FEEDING],
     "linear": ["--model.scheduled_sampling", "Linear", "--model.scheduled_sampling.argmax", "true"],
     "words": ["--model.word_dropout", "0.2"],
@@ -90,10 +90,10 @@ WRONG = [
         "coverage is what attention has looked at, but attention",
     ),
     (
-        ["--model.coverage_penalty", "1"],
-        "coverage_penalty weighs the loss of coverage, which is off; set model.coverage",
+        ["--model.coverage_loss", "1"],
+        "coverage_loss weighs the loss of coverage, which is off; set model.coverage",
     ),
-    ([*FEEDING, "--model.coverage_penalty", "-1"], "coverage_penalty must be at least 0, not -1.0"),
+    ([*FEEDING, "--model.coverage_loss", "-1"], "coverage_loss must be at least 0, not -1.0"),
     (["--model.word_dropout", "1"], "word_dropout must be at least 0 and below 1, not 1.0"),
     (
         [*FEEDING, "--model.engine", "native"],

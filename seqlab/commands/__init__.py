@@ -8,6 +8,17 @@ from typing import Any, NoReturn
 
 from seqlab.errors import UserError
 
+SEARCH = (
+    "beam",
+    "length_penalty",
+    "length_normalization",
+    "coverage_penalty",
+    "no_repeat_ngram_size",
+    "min_length",
+    "max_length",
+)
+"""Flags of a search: the settings of :class:`seqlab.decoding.search.Search` but ``n_best``."""
+
 
 class Arguments(argparse.ArgumentParser):
     """An argparse parser that reports an error as one line."""
@@ -16,17 +27,25 @@ class Arguments(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def add_search(self) -> None:
-        """The flags of a search; None means the run's own."""
-        self.add_argument("--beam", type=beam, help="width of the beam, 1 for greedy (default: the run's)")
-        self.add_argument("--length_penalty", type=float, help="exponent of the length (default: the run's)")
+        """The flags of a search, named as the settings of Search; None means the run's own."""
+        group = self.add_argument_group("search (default: the run's)")
+        group.add_argument("--beam", type=int, metavar="N", help="width of the beam; 1 is greedy")
+        group.add_argument(
+            "--length_penalty", type=float, metavar="X", help="exponent of the length that scores are divided by"
+        )
+        group.add_argument(
+            "--length_normalization", choices=("average", "wu"), help="which length: tokens, or (5 + tokens) / 6"
+        )
+        group.add_argument(
+            "--coverage_penalty", type=float, metavar="X", help="what source tokens cost that were left out (Wu et al.)"
+        )
+        group.add_argument(
+            "--no_repeat_ngram_size", type=int, metavar="N", help="write no n-gram of this size twice; 0 allows it"
+        )
+        group.add_argument("--min_length", type=int, metavar="N", help="the fewest tokens of an output")
+        group.add_argument(
+            "--max_length", type=int, metavar="N", help="the most (default without one: twice the source's and ten)"
+        )
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} -h)")
-
-
-def beam(text: str) -> int:
-    """The width of a beam; argparse calls a wrong one by this function's name."""
-    width = int(text)
-    if width < 1:
-        raise UserError(f"beam must be at least 1, not {width}")
-    return width

@@ -15,6 +15,7 @@ from seqlab.data.streams import StreamBatch
 from seqlab.data.tokenizers import PAD
 from seqlab.errors import UserError
 from seqlab.recurrence.stack import detach_state
+from seqlab.tasks.base import Outputs
 
 if TYPE_CHECKING:
     from seqlab.tasks.language_model import LanguageModel
@@ -59,8 +60,8 @@ class NeuralCache:
         """How a score with it is computed."""
         return f"cache:{self.size}|theta:{self.theta:g}|weight:{self.weight:g}"
 
-    def score(self, task: "LanguageModel", batches: Iterable[StreamBatch]) -> Iterator[StreamBatch]:
-        """Adds batches, scored with the cache, to the task's metrics."""
+    def score(self, task: "LanguageModel", batches: Iterable[StreamBatch]) -> Iterator[tuple[StreamBatch, Outputs]]:
+        """Adds batches, scored with the cache, to the task's metrics, yielding each with its outputs."""
         task.eval()
         state = None
         with torch.no_grad():
@@ -72,8 +73,7 @@ class NeuralCache:
                 log_probs_TBV = task.network.output.log_probs(features_TBE.flatten(0, 1)).unflatten(
                     0, features_TBE.shape[:2]
                 )
-                _add(task, batch, self.mix(log_probs_TBV, raw_TBE, batch.targets_TB))
-                yield batch
+                yield batch, _add(task, batch, self.mix(log_probs_TBV, raw_TBE, batch.targets_TB))
 
     def mix(self, log_probs_TBV: Tensor, h_TBE: Tensor, targets_TB: Tensor) -> Tensor:
         """Log-probabilities ``[T, B, V]`` of the mixture, step by step; afterwards the cache holds the targets too."""
@@ -127,8 +127,8 @@ class DynamicEvaluation:
         """How a score with it is computed."""
         return f"dynamic:sgd|rate:{self.rate:g}|decay:{self.decay:g}"
 
-    def score(self, task: "LanguageModel", batches: Iterable[StreamBatch]) -> Iterator[StreamBatch]:
-        """Adds batches, each scored before it is learned from, to the task's metrics."""
+    def score(self, task: "LanguageModel", batches: Iterable[StreamBatch]) -> Iterator[tuple[StreamBatch, Outputs]]:
+        """Adds batches, each scored before it is learned from, to the task's metrics; yields each with its outputs."""
         task.eval()
         parameters = [parameter for parameter in task.network.parameters() if parameter.requires_grad]
         trained = [parameter.detach().clone() for parameter in parameters]
@@ -142,13 +142,13 @@ class DynamicEvaluation:
                     log_probs_NV = task.network.output.log_probs(features_TBE.flatten(0, 1))
                     loss = functional.nll_loss(log_probs_NV, batch.targets_TB.flatten(), ignore_index=PAD)
                     grads = torch.autograd.grad(loss, parameters, allow_unused=True)
-                _add(task, batch, log_probs_NV.detach().unflatten(0, batch.targets_TB.shape))
+                outputs = _add(task, batch, log_probs_NV.detach().unflatten(0, batch.targets_TB.shape))
                 with torch.no_grad():
                     for parameter, grad, origin in zip(parameters, grads, trained, strict=True):
                         parameter.lerp_(origin, self.decay)
                         if grad is not None:
                             parameter.add_(grad, alpha=-self.rate)
-                yield batch
+                yield batch, outputs
         finally:
             with torch.no_grad():
                 for parameter, origin in zip(parameters, trained, strict=True):
@@ -162,10 +162,15 @@ def _stream(batch: StreamBatch) -> StreamBatch:
     return batch
 
 
-def _add(task: "LanguageModel", batch: StreamBatch, log_probs_TBV: Tensor) -> None:
-    """Gives the scores of the real tokens of a batch to the metrics."""
+def _add(task: "LanguageModel", batch: StreamBatch, log_probs_TBV: Tensor) -> Outputs:
+    """Gives the scores of the real tokens of a batch to the metrics; returns the outputs they were given."""
     real_TB = batch.targets_TB != PAD
     log_probs_NV, targets_N = log_probs_TBV[real_TB], batch.targets_TB[real_TB]
     nll_N = -log_probs_NV.gather(-1, targets_N[:, None])[:, 0]
     hits_N = log_probs_NV.argmax(-1) == targets_N
-    task.add_outputs({"tokens": {"nll": nll_N, "hits": hits_N}, "sized_tokens": {"nll": nll_N, "sizes": batch.sizes}})
+    outputs: Outputs = {
+        "tokens": {"nll": nll_N, "hits": hits_N},
+        "sized_tokens": {"nll": nll_N, "sizes": batch.sizes},
+    }
+    task.add_outputs(outputs)
+    return outputs

@@ -26,6 +26,12 @@ Outputs = dict[str, dict[str, Any]]
 """Named outputs of a batch, each with the arguments that metrics take; see :mod:`seqlab.metrics.base`."""
 
 MANY = 1 << 62
+USES = ("translate", "generate")
+"""What some tasks do and others do not."""
+
+
+class NotItsUse(UserError, AttributeError):
+    """What is asked of a task is another task's; an AttributeError too, so that ``hasattr`` says so."""
 
 
 class Task(LightningModule, ABC):
@@ -46,6 +52,8 @@ class Task(LightningModule, ABC):
 
     unit: ClassVar[str] = "target tokens"
     """What a batch's ``tokens`` counts, as speed is told in."""
+    example: ClassVar[str] = "example"
+    """What an example is, as intervals of scores tell what was drawn."""
 
     def __init__(
         self,
@@ -61,6 +69,13 @@ class Task(LightningModule, ABC):
         self.training_settings = TrainingSettings()
         self.validation_signatures: dict[str, str] = {}
         """How the scores of the last validation of a fit were computed."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in USES:
+            own = [f"{use}(...)" for use in USES if hasattr(type(self), use)]
+            does = f"; it has {' and '.join(own)}" if own else ""
+            raise NotItsUse(f"a task of class {type(self).__name__} does not {name}{does}")
+        return super().__getattr__(name)
 
     def train_by(self, settings: TrainingSettings) -> None:
         """Takes up how its parameters are to be trained, and freezes those that are not; to be called once.
@@ -152,6 +167,21 @@ class Task(LightningModule, ABC):
     def examples(self, data: Any) -> Iterable[str]:
         """Lines that a fit ends with, to show what the model makes of data it was not trained on; none by default."""
         return ()
+
+    def evaluation_metrics(self) -> dict[str, Callable[..., Metric]]:
+        """Scores that ``seqlab evaluate`` adds to those of the run, by name: what makes each; none by default.
+
+        Settings for all of a kind, such as ``tokenize`` and ``lowercase``, are passed to those that take them.
+        """
+        return {}
+
+    def example_of_tokens(self, batch: Any) -> Tensor | None:
+        """Which example of a batch each token of the output ``tokens`` is of, so that each can be scored alone.
+
+        Returns:
+            Their numbers within the batch ``[N]``, or None where a batch is a stretch of running text.
+        """
+        return None
 
     def engines(self) -> dict[str, list[str]]:
         """The engine that runs each cell of every stack of layers over a sequence, by the fixed table."""

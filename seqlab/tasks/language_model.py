@@ -3,7 +3,7 @@
 Shape suffixes: T = time steps, B = rows, N = real tokens, E = width of the features.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from textwrap import indent
 from typing import Any, cast
 
@@ -20,7 +20,9 @@ from seqlab.models.loss import real_tokens
 from seqlab.models.pretrained import load_vectors
 from seqlab.recurrence.stack import StackState, detach_state
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
+from seqlab.tasks.batching import Batching
 from seqlab.tasks.cells import cell_factory
+from seqlab.tasks.forced import Forced, ForcedStream, force_lines
 from seqlab.training.averaging import Average
 from seqlab.training.schedules import Schedule
 
@@ -204,6 +206,33 @@ class LanguageModel(Task):
             if stream is not None:
                 stream(number, piece)
         return texts
+
+    def log_probabilities(
+        self,
+        lines: Sequence[str],
+        *,
+        stream: bool = False,
+        batching: Batching | None = None,
+        done: Callable[[int], Any] | None = None,
+    ) -> list[Forced]:
+        """Log-probabilities of lines of text, their ends included.
+
+        Args:
+            lines: The lines. What the tokenizer does not know is scored as ``<unk>``.
+            stream: Read them as one text, each from the state after the line before; else each is a text of its own.
+            batching: How lines are put into batches; of 4,000 tokens if None.
+            done: Called with the number of lines of each batch that is done, to show progress.
+
+        Returns:
+            For each line its tokens and their log-probabilities; ``log_probability`` is that of the whole line.
+
+        Raises:
+            UserError: The lines are not a list of text, or one does not fit into memory.
+        """
+        self.eval()
+        if stream:
+            return ForcedStream(self.network, self.tokenizer)(lines, done)
+        return force_lines(self.network, self.tokenizer, lines, batching, done)
 
     def examples(self, data: Any) -> Iterator[str]:
         """The first ten words of a validation document, and what the model goes on with: about 60 words, each drawn

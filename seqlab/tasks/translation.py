@@ -4,31 +4,34 @@ Shape suffixes: S = source steps, T = target steps, B = sentences, N = real targ
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from seqlab.data.batches import cut_batches
-from seqlab.data.pairs import Batch, Ragged
+from seqlab.data.pairs import Batch
 from seqlab.data.tokenizers import BOS, EOS, PAD, Tokenizer
 from seqlab.decoding.beam import beam_search
-from seqlab.decoding.greedy import greedy_search
+from seqlab.decoding.search import Search
 from seqlab.errors import UserError
-from seqlab.metrics import Metric
+from seqlab.metrics import BLEU, CHRF, TER, BrevityPenalty, LengthRatio, Metric, SequenceAccuracy
 from seqlab.models.embedding import ScaledEmbedding
 from seqlab.models.encoder_decoder import EncoderDecoder
 from seqlab.models.loss import coverage_loss, real_tokens, smoothed_cross_entropy, token_scores
 from seqlab.models.pretrained import load_vectors
 from seqlab.recurrence.stepwise import check_norms
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
+from seqlab.tasks.batching import Batching
 from seqlab.tasks.cells import cell_factory
+from seqlab.tasks.forced import Forced, force_pairs
+from seqlab.tasks.translator import Translator
 from seqlab.training.averaging import Average
 from seqlab.training.scheduled_sampling import ScheduledSampling
 from seqlab.training.schedules import Schedule
 
 CellSpec = str | dict[str, Any]
+SEARCH = Search()
 
 
 class Translation(Task):
@@ -42,10 +45,9 @@ class Translation(Task):
         encoder_cell: The encoder's, where it differs.
         decoder_cell: The decoder's, where it differs.
         label_smoothing: Share of the target distribution that is spread over the vocabulary, in training only.
-        coverage_penalty: Weight of the coverage loss (See et al. 2017, equation 13), in training only.
-        beam: Width of the beam for translate and evaluate; 1 is greedy.
-        length_penalty: Exponent of the length that a hypothesis' log-probability is divided by.
-        validation_beam: Width of the beam in validation.
+        coverage_loss: Weight of the coverage loss (See et al. 2017, equation 13), in training only.
+        search: What translate and evaluate search for.
+        validation_beam: Width of the beam in validation; all else of the search is the same there.
         source_embeddings: File of word vectors that the source embeddings start from, for the tokens that it has: text
             as of word2vec, GloVe or fastText, or safetensors.
         target_embeddings: The same for the target embeddings.
@@ -61,6 +63,8 @@ class Translation(Task):
         UserError: A setting is out of its range, or a cell is not installed.
     """
 
+    example = "sentence"
+
     def __init__(
         self,
         source_tokenizer: Tokenizer,
@@ -69,9 +73,8 @@ class Translation(Task):
         encoder_cell: CellSpec | None = None,
         decoder_cell: CellSpec | None = None,
         label_smoothing: float = 0.1,
-        coverage_penalty: float = 0.0,
-        beam: int = 5,
-        length_penalty: float = 1.0,
+        coverage_loss: float = 0.0,
+        search: Search = SEARCH,
         validation_beam: int = 1,
         source_embeddings: str | None = None,
         target_embeddings: str | None = None,
@@ -84,16 +87,16 @@ class Translation(Task):
         **network: Any,
     ):
         super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule, average=average)
-        if min(beam, validation_beam) < 1:
-            raise UserError(f"beam and validation_beam must be at least 1, not {beam} and {validation_beam}")
+        if validation_beam < 1:
+            raise UserError(f"validation_beam must be at least 1, not {validation_beam}")
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}")
-        if not coverage_penalty >= 0:
-            raise UserError(f"coverage_penalty must be at least 0, not {coverage_penalty}")
+        if not coverage_loss >= 0:
+            raise UserError(f"coverage_loss must be at least 0, not {coverage_loss}")
         self.source_tokenizer, self.target_tokenizer = source_tokenizer, target_tokenizer
-        self.label_smoothing, self.coverage_penalty = label_smoothing, coverage_penalty
+        self.label_smoothing, self.coverage_loss = label_smoothing, coverage_loss
         self.scheduled_sampling = scheduled_sampling
-        self.beam, self.length_penalty, self.validation_beam = beam, length_penalty, validation_beam
+        self.search, self.validation_beam = search, validation_beam
         self.network = EncoderDecoder(
             len(source_tokenizer),
             len(target_tokenizer),
@@ -107,8 +110,13 @@ class Translation(Task):
                 "model.tying three-way has one embedding matrix for both sides, but data.target_tokenizer makes a "
                 "vocabulary for each: take two-way, or leave data.target_tokenizer null"
             )
-        if coverage_penalty and not self.network.decoder.coverage:
-            raise UserError("coverage_penalty weighs the loss of coverage, which is off; set model.coverage to true")
+        if coverage_loss and not self.network.decoder.coverage:
+            raise UserError("coverage_loss weighs the loss of coverage, which is off; set model.coverage to true")
+        if search.coverage_penalty and self.network.decoder.attention is None:
+            raise UserError(
+                "search.coverage_penalty is of what attention has looked at, but attention is none; take another "
+                "attention, or leave it out"
+            )
         if scheduled_sampling is not None:
             check_norms(self.network.decoder.layers, "scheduled_sampling")
         self._vectors = {"source_embeddings": source_embeddings, "target_embeddings": target_embeddings}
@@ -143,8 +151,8 @@ class Translation(Task):
         features_TBE, weights_BTS = self.network.decoder.decode(given_TB, state, (targets_TB != PAD).sum(0))
         real_NE, targets_N = real_tokens(features_TBE, targets_TB, PAD)
         loss = smoothed_cross_entropy(real_NE, targets_N, self.network.output, self.label_smoothing)
-        if self.coverage_penalty and weights_BTS is not None:
-            loss = loss + self.coverage_penalty * coverage_loss(weights_BTS, targets_TB != PAD)
+        if self.coverage_loss and weights_BTS is not None:
+            loss = loss + self.coverage_loss * coverage_loss(weights_BTS, targets_TB != PAD)
         return loss
 
     def outputs(self, batch: Batch, needs: set[str], *, fitting: bool) -> Outputs:
@@ -154,55 +162,41 @@ class Translation(Task):
             nll_N, hits_N = token_scores(*self._features(batch), self.network.output)
             outputs["tokens"] = {"nll": nll_N, "hits": hits_N}
         if "text" in needs:
-            beam = self.validation_beam if fitting else self.beam
-            hypotheses = self._search(batch.source_SB, batch.source_lengths_B, beam, self.length_penalty)
+            search = replace(self.search, n_best=1, beam=self.validation_beam if fitting else self.search.beam)
+            state = self.network.start(batch.source_SB, batch.source_lengths_B)
+            limits_B = search.limits(batch.source_lengths_B)
+            found = beam_search(self.network, state, limits_B, bos=BOS, eos=EOS, search=search)
+            hypotheses = [self.target_tokenizer.decode(best.tokens) for (best,) in found]
             outputs["text"] = {"hypotheses": hypotheses, "references": batch.references}
         return outputs
 
-    @torch.no_grad()
     def translate(
         self,
         lines: Sequence[str],
         *,
-        beam: int | None = None,
-        length_penalty: float | None = None,
+        prefixes: Sequence[str] | None = None,
         batch_tokens: int = 4000,
         done: Callable[[int], Any] | None = None,
+        **changes: Any,
     ) -> list[str]:
-        """Translates lines of text.
+        """Translates lines of text; :class:`~seqlab.tasks.translator.Translator` has more of it.
 
         Args:
             lines: Source sentences; an empty one gives an empty translation.
-            beam: Width of the beam, 1 for greedy; the task's own if None.
-            length_penalty: Exponent of the length; the task's own if None.
-            batch_tokens: The most source tokens of a batch, padding included.
+            prefixes: What each translation begins with; nothing if None.
+            batch_tokens: The most source tokens of a batch, padding included; fewer where memory runs out.
             done: Called with the number of lines of each batch that is done, to show progress.
+            changes: Settings of :class:`~seqlab.decoding.search.Search` that are not the task's own, such as ``beam``.
 
         Returns:
             One translation for each line, in the same order.
 
         Raises:
-            UserError: The lines are not a list of text, or a setting of the search is out of its range.
+            UserError: The lines are not a list of text, a setting of the search is unknown or out of its range, or a
+                sentence does not fit into memory.
         """
-        if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
-            raise UserError("translate takes a list of lines of text, as in translate(['A sentence.'])")
-        self.eval()
-        beam = self.beam if beam is None else beam
-        length_penalty = self.length_penalty if length_penalty is None else length_penalty
-        translations = [""] * len(lines)
-        numbers = [number for number, line in enumerate(lines) if line.strip()]
-        source = Ragged(self.source_tokenizer.encode(lines[number]) for number in numbers)
-        lengths = source.lengths_N + 1
-        order = np.argsort(lengths, kind="stable")
-        for index_B in cut_batches(order, lengths[order], batch_tokens) if numbers else []:
-            source_SB = source.padded(index_B, [], [EOS]).to(self.device)
-            lengths_B = torch.from_numpy(lengths[index_B]).to(self.device)
-            hypotheses = self._search(source_SB, lengths_B, beam, length_penalty)
-            for index, hypothesis in zip(index_B.tolist(), hypotheses, strict=True):
-                translations[numbers[index]] = hypothesis
-            if done is not None:
-                done(len(index_B))
-        return translations
+        translator = Translator([self], batch_tokens=batch_tokens)
+        return translator.translate(lines, prefixes=prefixes, done=done, **changes)
 
     def examples(self, data: Any, count: int = 10) -> Iterator[str]:
         """Lines that show translations of sentences the model was not trained on.
@@ -221,14 +215,43 @@ class Translation(Task):
         features_TBE = self.network(batch.source_SB, batch.source_lengths_B, batch.target_TB[:-1])
         return real_tokens(features_TBE, batch.target_TB[1:], PAD)
 
-    def _search(self, source_SB: Tensor, lengths_B: Tensor, beam: int, length_penalty: float) -> list[str]:
-        """The best translation of every sentence; it has at most twice its source's tokens and ten."""
-        state, limits_B = self.network.start(source_SB, lengths_B), 2 * lengths_B + 10
-        if beam == 1:
-            best = greedy_search(self.network, state, limits_B, bos=BOS, eos=EOS)
-        else:
-            found = beam_search(
-                self.network, state, limits_B, bos=BOS, eos=EOS, beam=beam, length_penalty=length_penalty
-            )
-            best = [hypotheses[0] for hypotheses in found]
-        return [self.target_tokenizer.decode(hypothesis.tokens) for hypothesis in best]
+    def evaluation_metrics(self) -> dict[str, Callable[..., Metric]]:
+        """Scores of text beside BLEU; BLEU too, for a recipe without."""
+        return {
+            "bleu": BLEU,
+            "chrf": CHRF,
+            "chrf++": partial(CHRF, word_order=2),
+            "ter": TER,
+            "brevity_penalty": BrevityPenalty,
+            "length_ratio": LengthRatio,
+            "sequence_accuracy": SequenceAccuracy,
+        }
+
+    def example_of_tokens(self, batch: Batch) -> Tensor:
+        """Which pair of a batch each target token is of."""
+        return (batch.target_TB[1:] != PAD).nonzero()[:, 1]
+
+    def log_probabilities(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        batching: Batching | None = None,
+        done: Callable[[int], Any] | None = None,
+    ) -> list[Forced]:
+        """Log-probabilities of given translations, their ends included.
+
+        Args:
+            sources: Source sentences.
+            targets: A translation of each. What the tokenizers do not know is read and scored as ``<unk>``.
+            batching: How pairs are put into batches, by their longer side; of 4,000 tokens if None.
+            done: Called with the number of pairs of each batch that is done, to show progress.
+
+        Returns:
+            For each target its tokens and their log-probabilities; ``log_probability`` is that of the whole target.
+
+        Raises:
+            UserError: The sides are not lists of text, or not of one length, or a pair does not fit into memory.
+        """
+        tokenizers = self.source_tokenizer, self.target_tokenizer
+        return force_pairs(self.eval().network, tokenizers, sources, targets, batching, done)

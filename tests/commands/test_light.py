@@ -41,6 +41,7 @@ def light(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
         (["bench", "-h"], "--rounds"),
         (["check", "-h"], "NAME"),
         (["generate", "-h"], "--top_p"),
+        (["score", "-h"], "--n_best"),
         (["new", "-h"], "a pip project with a recurrent cell"),
     ],
 )
@@ -58,6 +59,8 @@ def test_answers_at_once(argv: list[str], expected: str) -> None:
         (["cells", "show", "lstn"], "did you mean 'lstm'?"),
         (["check", "lstn"], "did you mean 'lstm'?"),
         (["generate", "nowhere"], "nowhere is not a run"),
+        (["score", "nowhere"], "nowhere is not a run"),
+        (["score", "nowhere", "--source", "a"], "--source needs --target FILE or --n_best FILE"),
         (["new", "cell", "lstm"], "'lstm' is taken: it is a cell of seqlab"),
         (["fit", "--recipe", "translaton"], "no recipe named 'translaton'; did you mean 'translation'?"),
         (["fit", "--recipe", "missing.yaml"], "no recipe file missing.yaml"),

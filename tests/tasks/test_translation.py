@@ -50,7 +50,7 @@ def outputs(task):
 def test_the_coverage_loss_is_added_in_training_alone(feeding):
     """For each pair alone: its attention weights step by step, and what they have in common with their sums."""
     options = {"coverage": True, "input_feeding": feeding}
-    plain, task, pairs = make(**options), make(**options, coverage_penalty=0.7), batch()
+    plain, task, pairs = make(**options), make(**options, coverage_loss=0.7), batch()
     expected = 0.0
     for b, (source, target) in enumerate(zip(SOURCES, TARGETS, strict=True)):
         state, seen = plain.network.start(pairs.source_SB[:source, b : b + 1], torch.tensor([source])), 0.0
