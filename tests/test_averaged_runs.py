@@ -108,9 +108,10 @@ def test_a_killed_run_resumes_exactly_and_is_used_with_its_averages(
     assert best["averaged"].keys() == weights.keys()
     assert all(torch.equal(average, weights[name]) for name, average in best["averaged"].items())
     assert not all(torch.equal(average, best["state_dict"][name]) for name, average in best["averaged"].items())
-    scores = json.loads((whole / "scores.json").read_text())["scores"]
+    scores = json.loads((whole / "scores.json").read_text())["val"]["scores"]
     logged = json.loads((whole / "summary.json").read_text())["scores"]
-    assert {f"val/{name}": score["value"] for name, score in scores.items()} == logged
+    found = {f"val/{name}": score["value"] for name, score in scores.items()}
+    assert {name: found[name] for name in logged} == logged
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_fit_evaluate_and_sacrebleu_agree_to_the_last_digit(seqlab: Seqlab, trai
     summary = json.loads((trained / "summary.json").read_text())
     done = seqlab("evaluate", trained, "--split", "val", "--beam", "1")
     assert done.returncode == 0, done.stderr.decode()
-    scores = json.loads((trained / "scores.json").read_text())
+    scores = json.loads((trained / "scores.json").read_text())["val"]
     assert scores["scores"]["bleu"]["value"] == summary["scores"]["val/bleu"]
     assert scores["scores"]["bleu"]["signature"] == summary["signatures"]["bleu"]
     command = [
@@ -74,7 +74,7 @@ def test_fit_evaluate_and_sacrebleu_agree_to_the_last_digit(seqlab: Seqlab, trai
 
 def test_evaluate_takes_another_test_set(seqlab: Seqlab, trained: Path, corpus: Path) -> None:
     assert seqlab("evaluate", trained).returncode == 0
-    own = json.loads((trained / "scores.json").read_text())
+    own = json.loads((trained / "scores.json").read_text())["test"]
     assert (own["split"], own["data"]["pairs"], own["decoding"]["beam"]) == ("test", 30, 5)
     done = seqlab(
         "evaluate",
@@ -85,7 +85,7 @@ def test_evaluate_takes_another_test_set(seqlab: Seqlab, trained: Path, corpus: 
         '{"class_path": "BLEU", "init_args": {"tokenize": "char"}}',
     )
     assert done.returncode == 0, done.stderr.decode()
-    other = json.loads((trained / "scores.json").read_text())
+    other = json.loads((trained / "scores.json").read_text())["test"]
     assert other["data"]["pairs"] == 40
     assert other["data"]["sha256"] != own["data"]["sha256"]
     assert "tok:char" in other["scores"]["chars"]["signature"]

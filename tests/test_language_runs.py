@@ -119,7 +119,7 @@ def test_it_has_learned(fitted: Path) -> None:
 def test_evaluate_reads_one_stream_and_says_so(seqlab: Seqlab, fitted: Path) -> None:
     done = seqlab("evaluate", fitted)
     assert done.returncode == 0, done.stderr.decode()
-    report = json.loads((fitted / "scores.json").read_text())
+    report = json.loads((fitted / "scores.json").read_text())["test"]
     scores, data = report["scores"], report["data"]
     assert (data["tokens"], data["words"], data["unknown"]) == (41 * 7, 41 * 7, 2)
     assert scores["perplexity"]["signature"].endswith("|streams:1")
@@ -140,16 +140,16 @@ def test_evaluate_reads_one_stream_and_says_so(seqlab: Seqlab, fitted: Path) -> 
 
 def test_more_streams_are_another_signature(seqlab: Seqlab, fitted: Path) -> None:
     assert seqlab("evaluate", fitted, "--data.test_streams", "4").returncode == 0
-    report = json.loads((fitted / "scores.json").read_text())
+    report = json.loads((fitted / "scores.json").read_text())["test"]
     assert report["scores"]["perplexity"]["signature"].endswith("|streams:4")
 
 
 def test_scores_of_an_adapting_model_stand_beside_the_plain_ones(seqlab: Seqlab, fitted: Path) -> None:
     done = seqlab("evaluate", fitted)
-    plain = json.loads((fitted / "scores.json").read_text())["scores"]
+    plain = json.loads((fitted / "scores.json").read_text())["test"]["scores"]
     done = seqlab("evaluate", fitted, "--cache", "30", "--cache_weight", "0.2", "--dynamic", "0.1")
     assert done.returncode == 0, done.stderr.decode()
-    scores = json.loads((fitted / "scores.json").read_text())["scores"]
+    scores = json.loads((fitted / "scores.json").read_text())["test"]["scores"]
     assert {name: scores[name] for name in plain} == plain
     cached, dynamic = scores["perplexity+cache"], scores["perplexity+dynamic"]
     assert cached["signature"] == plain["perplexity"]["signature"] + "|cache:30|theta:0.3|weight:0.2"

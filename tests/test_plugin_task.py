@@ -141,11 +141,13 @@ def test_it_learns(trained: tuple[Path, str], data: Path) -> None:
 def test_it_is_evaluated(command: Command, trained: tuple[Path, str], data: Path) -> None:
     run, _ = trained
     shown = command("evaluate", run)
-    report = json.loads((run / "scores.json").read_text())
+    report = json.loads((run / "scores.json").read_text())["test"]
     predicted, true = ((run / "label" / f"test.{name}").read_text().splitlines() for name in ("predicted", "true"))
     assert true == labels(data / "test.tsv")
     right = sum(one == other for one, other in zip(predicted, true, strict=True))
-    assert report["scores"] == {"accuracy": {"value": pytest.approx(100 * right / len(true)), "signature": "per:text"}}
+    (score,) = report["scores"].values()
+    assert score["value"] == pytest.approx(100 * right / len(true)) and score["signature"] == "per:text"
+    assert score["interval"]["signature"] == "bs:1000|seed:12345|unit:example"
     assert f"test/accuracy  {100 * right / len(true):.4f}" in shown
     content = (data / "test.tsv").read_bytes()
     assert report["data"] == {

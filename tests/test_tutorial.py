@@ -98,7 +98,7 @@ def test_every_command_of_the_tutorial(shell: Shell, tmp_path: Path) -> None:
     config = (run / "config.yaml").read_text()
     assert "cell: my-cell" in config and "max_steps: 30" in config
     assert "encoder my-cell of my-cell 0.1.0" in untold
-    assert json.loads((run / "scores.json").read_text())["versions"]["my-cell"] == "0.1.0"
+    assert json.loads((run / "scores.json").read_text())["test"]["versions"]["my-cell"] == "0.1.0"
     shell("pip uninstall --yes my-cell")
     missing = shell("! seqlab evaluate runs/smoke")
     assert "pip install my-cell==0.1.0" in missing and "pip install my-cell==0.1.0" in untold

@@ -1,169 +1,140 @@
-"""``seqlab evaluate``: scores a run and writes what it made of the data."""
+"""``seqlab evaluate``: scores runs, compares them, and writes what they made of the data."""
 
-import hashlib
-import json
-import sys
-from importlib.metadata import version
-from itertools import zip_longest
+from argparse import SUPPRESS, Namespace
 from pathlib import Path
 from typing import Any
 
-from seqlab.commands import Arguments
+from seqlab.commands import SEARCH, Arguments
 from seqlab.errors import UserError
-from seqlab.files import write_text
-from seqlab.runs import Run, default_device
-
-SEARCH = ("beam", "length_penalty")
-"""Settings of a task that searches; scores are stored with them."""
-
+from seqlab.runs import Run
 
 ADAPTIVE = {"cache_theta": 0.3, "cache_weight": 0.1, "dynamic_decay": 0.0, "dynamic_window": 20}
 """Settings of neural cache and dynamic evaluation, where these are asked for."""
+RESAMPLES = 1000
+SETTINGS = ("config", "seed", "task", "data_module")
+"""Settings of a run that belong to no group, and so have no dot."""
 
 
 def main(argv: list[str]) -> None:
-    """Scores a split with the run's best checkpoint."""
+    """Scores a split with the best checkpoints of runs."""
+    flags, settings = split_flags(argv)
+    parser = _parser()
+    given, unknown = parser.parse_known_intermixed_args(flags)
+    runs: list[Run] = given.runs
+    if unknown:
+        runs[0].settings([*settings, *unknown], prog=f"seqlab evaluate {runs[0]}")  # which says what may be meant
+        raise UserError(f"unrecognized arguments: {' '.join(unknown)} (see {parser.prog} -h)")
+    _check(given)
+    for run in runs:
+        run.checkpoint()
+
+    from seqlab.evaluation.evaluating import evaluate
+    from seqlab.evaluation.scoring import Options
+
+    search = {name: getattr(given, name) for name in SEARCH if getattr(given, name) is not None}
+    scoring = {name: value for name in ("tokenize", "lowercase") if (value := getattr(given, name))}
+    options = Options(given.split, search, scoring, *_adaptive(given))
+    evaluate(runs, settings, options, given.name, given.bootstrap, given.paired, given.out)
+
+
+def split_flags(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Flags of the command, runs among them, and flags that change settings of the runs, such as ``--data.test``."""
+    own: list[str] = []
+    settings: list[str] = []
+    position = 0
+    while position < len(argv):
+        name, equals, _ = argv[position].partition("=")
+        takes = name.startswith("--") and ("." in name or name.removeprefix("--") in SETTINGS)
+        count = 2 if takes and not equals and not "".join(argv[position + 1 :][:1]).startswith("--") else 1
+        (settings if takes else own).extend(argv[position : position + count])
+        position += count
+    return own, settings
+
+
+def _parser() -> Arguments:
     parser = Arguments(
         prog="seqlab evaluate",
-        usage="seqlab evaluate RUN [--split test|val] [--beam N] [--length_penalty X] [--data.test NAME] "
+        usage="seqlab evaluate RUN [RUN ...] [--split test|val] [--beam N] [--data.test NAME] [--name LABEL] "
         "[--GROUP.KEY VALUE ...]",
-        description="Scores a run's best checkpoint, prints the scores, and writes scores.json and what the model made "
-        "of the data, such as translations.",
+        description="Scores a run's best checkpoint, prints the scores with their 95 % intervals, and writes "
+        "scores.json and what the model made of the data, such as translations. Several runs are scored on the same "
+        "data, and each but the first is tested against the first; runs that differ in their seed alone are summed up.",
     )
-    parser.add_argument("run", metavar="RUN", type=Run, help="directory of the run")
+    parser.add_argument("runs", metavar="RUN", type=Run, nargs="+", help="directory of a run")
     parser.add_argument(
         "--split", choices=("test", "val"), help="what to score (default: test, or val if there is no test)"
     )
+    parser.add_argument(
+        "--name", metavar="LABEL", help="label of the record in scores.json and of files (default: the split)"
+    )
+    parser.add_argument("--tokenize", metavar="NAME", help="sacreBLEU's tokenizer: 13a, intl, char, zh, ... (13a)")
+    parser.add_argument("--lowercase", action="store_true", help="compare text without case")
+    parser.add_argument(
+        "--bootstrap", type=int, default=RESAMPLES, metavar="N", help="resamples of an interval; 0: none (1000)"
+    )
+    parser.add_argument(
+        "--paired",
+        choices=("bs", "ar"),
+        help="test against the first run: paired bootstrap or paired approximate randomisation (bs)",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="where to write the comparison of several runs")
     parser.add_search()
+    parser.add_argument("--n_best", help=SUPPRESS)  # to say why not
     adaptive = parser.add_argument_group(
         "language models that adapt to the text they read; their scores stand beside the plain ones"
     )
     adaptive.add_argument("--cache", type=int, metavar="STEPS", help="neural cache of the last STEPS steps")
-    adaptive.add_argument("--cache_theta", type=float, help="how sharply like states count (0.3)")
-    adaptive.add_argument("--cache_weight", type=float, help="share of the cache (0.1)")
+    adaptive.add_argument("--cache_theta", type=float, metavar="X", help="how sharply like states count (0.3)")
+    adaptive.add_argument("--cache_weight", type=float, metavar="X", help="share of the cache (0.1)")
     adaptive.add_argument("--dynamic", type=float, metavar="RATE", help="dynamic evaluation with this learning rate")
-    adaptive.add_argument("--dynamic_decay", type=float, help="pull to the trained weights (0)")
-    adaptive.add_argument("--dynamic_window", type=int, help="tokens between two updates (20)")
-    options, rest = parser.parse_known_args(argv)
-    for name, default in ADAPTIVE.items():
-        kind = name.partition("_")[0]
-        if getattr(options, name) is None:
-            setattr(options, name, default)
-        elif getattr(options, kind) is None:
-            raise UserError(f"--{name} has no effect without --{kind}")
-    run: Run = options.run
-    run.checkpoint()
-    evaluate(run, rest, options.split, {name: getattr(options, name) for name in SEARCH}, options)
+    adaptive.add_argument("--dynamic_decay", type=float, metavar="X", help="pull to the trained weights (0)")
+    adaptive.add_argument("--dynamic_window", type=int, metavar="N", help="tokens between two updates (20)")
+    return parser
 
 
-def evaluate(run: Run, argv: list[str], split: str | None, search: dict[str, Any], adaptive: Any = None) -> None:
-    """Scores a split, prints a table and writes ``scores.json`` and the outputs that are text beside it.
-
-    Args:
-        run: The run.
-        argv: Flags that change its settings.
-        split: The split; ``test``, or ``val`` if there is no test, if None.
-        search: Settings of the search by name; None leaves the run's own.
-        adaptive: What else to score, by the flags of neural cache and dynamic evaluation.
+def _check(given: Namespace) -> None:
+    """Refuses flags that contradict each other or have no effect.
 
     Raises:
-        UserError: A setting of the search is given for a task that has none of that name, or a flag for language models
-            to another.
+        UserError: There are such flags.
     """
-    from tqdm import tqdm
+    from seqlab.evaluation.records import check_label
 
-    from seqlab.runs import restore
-    from seqlab.suppliers import find_suppliers
-
-    settings = run.settings(argv, prog=f"seqlab evaluate {run}")
-    task: Any  # its class is the recipe's
-    task, data, checkpoint = restore(run, settings)
-    path = run.checkpoint()
-    task = task.to(default_device())
-    split = split or ("test" if data.has("test") else "val")
-    for name, value in search.items():
-        if value is not None:
-            if not hasattr(task, name):
-                raise UserError(f"--{name}: {type(task).__name__}, the task of {run}, does not search")
-            setattr(task, name, value)
-    batches = data.evaluation_batches(split)
-    texts: dict[str, dict[int, dict[str, str | list[str]]]] = {}
-    for batch, outputs in tqdm(
-        task.score(batches), total=len(batches), desc=f"scoring {split}", leave=False, disable=not sys.stderr.isatty()
-    ):
-        for name, arguments in outputs.items():
-            if all(isinstance(value, list) for value in arguments.values()):
-                lines = (dict(zip(arguments, row, strict=True)) for row in zip(*arguments.values(), strict=True))
-                texts.setdefault(name, {}).update(zip(batch.index_B.tolist(), lines, strict=True))
-    scores = {name: float(value) for name, value in task.compute_metrics().items()}
-    signatures = task.signatures()
-    for label, adapted in _adaptive(task, adaptive).items():
-        window = {"window": adaptive.dynamic_window} if label == "dynamic" else {}
-        for _ in adapted.score(task, data.evaluation_batches(split, **window)):
-            pass
-        signature = "".join(f"|{part}:{value}" for part, value in window.items())
-        for name, value in task.compute_metrics().items():
-            scores[f"{name}+{label}"] = float(value)
-            signatures[f"{name}+{label}"] = f"{signatures[name]}|{adapted.signature()}{signature}"
-    files = [file for name, lines in texts.items() for file in _write_text(run, name, split, lines)]
-    decoding = {name: getattr(task, name) for name in SEARCH if hasattr(task, name)} if "text" in texts else {}
-    report = {
-        "split": split,
-        "data": data.describe(split),
-        "scores": {name: {"value": value, "signature": signatures[name]} for name, value in scores.items()},
-        "decoding": decoding,
-        "checkpoint": {
-            "file": path.name,
-            "step": checkpoint["global_step"],
-            "weights": "averaged" if "averaged" in checkpoint else "raw",
-            "sha256": _sha256(path),
-        },
-        "versions": {
-            **{name: version(name) for name in ("seqlab", "torch", *(["sacrebleu"] if "text" in texts else []))},
-            **{name: supplied for name, supplied in find_suppliers(task, settings.dump()).values() if name},
-        },
-    }
-    write_text(run.scores, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    rows = {f"{split}/{name}": f"{value:<10.4f} {signatures[name]}" for name, value in scores.items()}
-    width = max(map(len, rows))
-    print("\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows.items()))
-    settings_of_search = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in decoding.items())
-    print(f"\n{path}, step {checkpoint['global_step']}{settings_of_search}")
-    print(f"written: {', '.join(map(str, [run.scores, *files]))}")
+    for name, default in ADAPTIVE.items():
+        kind = name.partition("_")[0]
+        if getattr(given, name) is None:
+            setattr(given, name, default)
+        elif getattr(given, kind) is None:
+            raise UserError(f"--{name} has no effect without --{kind}")
+    if given.dynamic_window < 1:
+        raise UserError(f"--dynamic_window must be at least 1, not {given.dynamic_window}")
+    if given.n_best is not None:
+        raise UserError("--n_best: the best output of each sentence is scored; seqlab translate gives several")
+    if given.bootstrap < 0 or given.bootstrap == 1:
+        raise UserError(f"--bootstrap {given.bootstrap}: an interval takes two or more resamples; 0 leaves it out")
+    if given.name is not None:
+        check_label(given.name)
+    for name in ("paired", "out"):
+        if getattr(given, name) is not None and len(given.runs) == 1:
+            raise UserError(f"--{name} is for a comparison: give two or more runs")
+    if given.out is not None and given.out.suffix != ".json":
+        raise UserError(f"--out {given.out}: the comparison is written as JSON, to a file that ends in .json")
+    if given.out is not None and not given.out.absolute().parent.is_dir():
+        raise UserError(f"--out {given.out}: there is no folder {given.out.parent}")
+    places: set[Path] = set()
+    for run in given.runs:
+        if run.path.resolve() in places:
+            raise UserError(f"{run} is given twice: a run does not compare with itself")
+        places.add(run.path.resolve())
 
 
-def _adaptive(task: Any, options: Any) -> dict[str, Any]:
-    """What else to score a language model with, by the label of its scores."""
+def _adaptive(given: Namespace) -> tuple[dict[str, Any], dict[str, int]]:
+    """What else to score a language model with, and the window that each has if not the usual one."""
     from seqlab.tasks.adaptive import DynamicEvaluation, NeuralCache
-    from seqlab.tasks.language_model import LanguageModel
 
     chosen: dict[str, Any] = {}
-    if options is not None and options.cache is not None:
-        chosen["cache"] = NeuralCache(options.cache, options.cache_theta, options.cache_weight)
-    if options is not None and options.dynamic is not None:
-        chosen["dynamic"] = DynamicEvaluation(options.dynamic, options.dynamic_decay)
-    if chosen and not isinstance(task, LanguageModel):
-        raise UserError(f"--{next(iter(chosen))} is for language models, not for {type(task).__name__}")
-    return chosen
-
-
-def _write_text(run: Run, output: str, split: str, texts: dict[int, dict[str, str | list[str]]]) -> list[Path]:
-    """Writes an output that is text, such as hypotheses and references: a file for each argument, an example a line.
-
-    Of lists, such as of several references, the second texts go to a file of their own, and so on.
-    """
-    folder = run.translations if output == "text" else run.path / output
-    folder.mkdir(exist_ok=True)
-    rows, files = [texts[number] for number in sorted(texts)], []
-    for argument in rows[0]:
-        values = [row[argument] for row in rows]
-        columns = zip_longest(*([value] if isinstance(value, str) else value for value in values), fillvalue="")
-        for number, column in enumerate(columns, 1):
-            files.append(folder / f"{split}.{argument}{f'.{number}' if number > 1 else ''}")
-            files[-1].write_text("".join(f"{line}\n" for line in column), encoding="utf-8")
-    return files
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if given.cache is not None:
+        chosen["cache"] = NeuralCache(given.cache, given.cache_theta, given.cache_weight)
+    if given.dynamic is not None:
+        chosen["dynamic"] = DynamicEvaluation(given.dynamic, given.dynamic_decay)
+    return chosen, {"dynamic": given.dynamic_window} if "dynamic" in chosen else {}

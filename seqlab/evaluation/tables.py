@@ -1,0 +1,76 @@
+"""Tables of scores for a terminal."""
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WIDTH = 100
+
+
+def number(value: float, half: float | None = None) -> str:
+    """A score, with half the width of its interval."""
+    return f"{value:.4f}" if half is None else f"{value:.4f} ± {half:.4f}"
+
+
+def half_width(score: Mapping[str, Any]) -> float | None:
+    """Half the width of a score's interval; None if it has none."""
+    return score["interval"]["half_width"] if "interval" in score else None
+
+
+def scores_table(label: str, scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each score: its name, its value with an interval, and its signature.
+
+    A signature that is too long for a line is told without the version of what computed it, or on lines of its own.
+    """
+    names = [f"{label}/{name}" for name in scores]
+    values = [number(score["value"], half_width(score)) for score in scores.values()]
+    heads = [f"{name:<{_widest(names)}}  {value:<{_widest(values)}}" for name, value in zip(names, values, strict=True)]
+    return signatures_table({head: score["signature"] for head, score in zip(heads, scores.values(), strict=True)})
+
+
+def signatures_table(signatures: Mapping[str, str]) -> list[str]:
+    """Signatures beside what they are of; see :func:`scores_table`."""
+    heads = [f"{head:<{_widest(list(signatures))}}" for head in signatures]
+    told, room = list(signatures.values()), WIDTH - 2 - _widest(heads)
+    if _widest(told) > room:
+        told = [re.sub(r"\|version:[^|]*", "", signature) for signature in told]
+    lines = []
+    for head, signature in zip(heads, told, strict=True):
+        lines += [f"{head}  {signature}".rstrip()] if len(signature) <= room else [head.rstrip(), *folded(signature)]
+    return lines
+
+
+def folded(signature: str, indent: str = "    ") -> list[str]:
+    """A signature on lines of its own, which end in the bar before the next part."""
+    parts = textwrap.wrap(
+        signature.replace("|", "| "), WIDTH - len(indent), break_long_words=False, break_on_hyphens=False
+    )
+    return [indent + part.replace("| ", "|") for part in parts]
+
+
+def intervals_told(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the intervals of scores are."""
+    signatures = {score["interval"]["signature"] for score in scores.values() if "interval" in score}
+    return [f"±: 95 % interval, {signature}" for signature in sorted(signatures)]
+
+
+def versions_told(record: Mapping[str, Any]) -> str:
+    """What computed the scores of a record."""
+    return "versions: " + ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+
+
+def written(paths: Sequence[object]) -> list[str]:
+    """What files were written."""
+    return [f"{9 * ' ' if position else 'written: '}{path}" for position, path in enumerate(paths)]
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """Rows as lines with their columns one below the other."""
+    widths = [_widest(column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return [f"{indent}{line}".rstrip() for line in lines]
+
+
+def _widest(cells: Sequence[str]) -> int:
+    return max(map(len, cells), default=0)
