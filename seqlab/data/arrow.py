@@ -12,7 +12,7 @@ import pyarrow
 from datasets import Dataset
 from tqdm import tqdm
 
-from seqlab.data.cache import CACHED_FROM, cache_folder
+from seqlab.data.cache import CACHED_FROM, cache_folder, making
 from seqlab.files import replacing
 
 log = logging.getLogger("seqlab")
@@ -64,12 +64,15 @@ def arrow_dataset(tables: Callable[[], Iterable[pyarrow.Table]], files: Sequence
     cached = folder / f"{hashlib.sha256(repr((FORMAT, settings, states)).encode()).hexdigest()}.arrow"
     if (found := _open(cached)) is not None:
         return found
-    label = f"reading {files[0].name}"
-    try:
-        with tqdm(desc=label, unit=" rows", unit_scale=True, leave=False, disable=not sys.stderr.isatty()) as bar:
-            _write(cached, tables(), bar)
-    except OSError as error:
-        log.info("data: text kept in memory, since the cache cannot be written: %s", error)
+    with making(cached, f"the text of {files[0].name}"):
+        if (found := _open(cached)) is not None:  # made by another process meanwhile
+            return found
+        label = f"reading {files[0].name}"
+        try:
+            with tqdm(desc=label, unit=" rows", unit_scale=True, leave=False, disable=not sys.stderr.isatty()) as bar:
+                _write(cached, tables(), bar)
+        except OSError as error:
+            log.info("data: text kept in memory, since the cache cannot be written: %s", error)
     return _open(cached) or Dataset(pyarrow.concat_tables(tables()))
 
 

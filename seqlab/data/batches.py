@@ -6,6 +6,7 @@ that was cut can be taken up by counting. Each rank takes every world-th batch.
 Shape suffixes: N = examples, B = examples of a batch.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +14,11 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from seqlab.errors import UserError
+
+log = logging.getLogger("seqlab")
+
+LONG = 10
+"""How many times as long as the longest training example one may be, without being told of."""
 
 POOL = 8192
 """Examples shuffled apart before they are sorted by length: wide enough to pad little, narrow enough to mix."""
@@ -111,8 +117,17 @@ def _drawn(passes: Sequence[tuple[int, float]], random: np.random.Generator) -> 
 
 
 def plan_evaluation(examples: Examples, batch_tokens: int, *, rank: int = 0, world_size: int = 1) -> Plan:
-    """Plans an evaluation: every example once over all ranks, sorted by length; ranks may differ by one batch."""
+    """Plans an evaluation: every example once over all ranks, sorted by length; ranks may differ by one batch.
+
+    Raises:
+        UserError: There are fewer examples than devices.
+    """
     target_lengths_N = examples.target_lengths_N
+    if len(target_lengths_N) < world_size and world_size > 1:
+        raise UserError(
+            f"{len(target_lengths_N)} validation examples cannot be shared among {world_size} devices: give more of "
+            "them (data.val), or take fewer devices"
+        )
     batches = _cut(examples, _by_length(examples, np.arange(len(target_lengths_N))), batch_tokens)
     while len(batches) < world_size and _split_largest(batches):  # a rank without any batch is an error to Lightning
         pass
@@ -155,6 +170,27 @@ def cut_batches(order_N: np.ndarray, lengths_N: np.ndarray, batch_tokens: int) -
             cuts.append(position)
             first, width = position, length
     return np.split(order_N, cuts)
+
+
+def tell_long(split: str, lengths_N: np.ndarray, max_length: int) -> None:
+    """Warns of examples so long that to score them may take for ever, or more memory than there is.
+
+    Args:
+        split: What they are of. Of training examples, long ones are left out instead.
+        lengths_N: Their lengths.
+        max_length: The most tokens of an example of training.
+    """
+    count = int((lengths_N > LONG * max_length).sum())
+    if count:
+        log.warning(
+            "data: %s examples of data.%s have over %s tokens (number %s has %s): they are scored too, however long "
+            "that takes; cut them up, or leave them out",
+            f"{count:,}",
+            split,
+            f"{LONG * max_length:,}",
+            f"{int(lengths_N.argmax()) + 1:,}",
+            f"{int(lengths_N.max()):,}",
+        )
 
 
 class PlannedBatches(Dataset):

@@ -17,9 +17,17 @@ from uuid import uuid4
 import numpy as np
 from tqdm import tqdm
 
-from seqlab.data.cache import CACHED_FROM, cache_folder
-from seqlab.data.encoding import PROCESSES_FROM, Documents, Encoder, encode_text, encoded_chunks, idle_cores
+from seqlab.data.cache import CACHED_FROM, cache_folder, making
+from seqlab.data.encoding import (
+    PROCESSES_FROM,
+    DocumentEncoder,
+    TextEncoder,
+    encode_text,
+    encoded_chunks,
+    helpful_processes,
+)
 from seqlab.data.tokenizers import EOS, UNK, Tokenizer
+from seqlab.errors import UserError
 from seqlab.files import replacing
 
 __all__ = ["EncodedText", "Sizes", "Tokens", "decode_text", "encode_documents", "encode_text", "encode_texts"]
@@ -55,6 +63,8 @@ class Sizes(NamedTuple):
     """Bytes of UTF-8, one line feed for each line included."""
     unknown: int = 0
     """Tokens that are UNK."""
+    changed: int = 0
+    """Bytes of text that the tokenizer may have changed: all, unless it keeps text as it is."""
 
 
 class EncodedText(NamedTuple):
@@ -70,11 +80,20 @@ class EncodedText(NamedTuple):
     """:attr:`Sizes.bytes` of each document."""
     sha256: str
     """Checksum of the text with a line feed after each line: of a text file, that of the file itself."""
+    unknown: int
+    """Tokens that are UNK."""
+    keeps_text: bool = True
+    """See :attr:`seqlab.data.tokenizer.Tokenizer.keeps_text`."""
 
     @property
     def sizes(self) -> Sizes:
         """Those of the whole text."""
-        return Sizes(int(self.words_N.sum()), int(self.bytes_N.sum()), int(np.count_nonzero(self.tokens_S == UNK)))
+        return self.sizes_of(slice(None), self.unknown)
+
+    def sizes_of(self, index_B: np.ndarray | slice, unknown: int) -> Sizes:
+        """Those of some documents, so many tokens of which are UNK."""
+        size = int(self.bytes_N[index_B].sum())
+        return Sizes(int(self.words_N[index_B].sum()), size, unknown, 0 if self.keeps_text else size)
 
 
 def decode_text(tokens: Iterable[int], tokenizer: Tokenizer) -> str:
@@ -104,30 +123,33 @@ def encode_documents(documents: Iterable[str], tokenizer: Tokenizer) -> EncodedT
     words_N, bytes_N = np.frombuffer(words, dtype=np.int64), np.frombuffer(sizes, dtype=np.int64)
     tokens = encode_texts(
         documents,
-        Documents(tokenizer),
+        DocumentEncoder(tokenizer),
         size=int(bytes_N.sum()),
         count=len(bytes_N),
         checksum=digest.digest() + hashlib.sha256(bytes_N.tobytes()).digest(),
         label="the text",
     )
-    return EncodedText(tokens.tokens_S, tokens.starts_N, words_N, bytes_N, digest.hexdigest())
+    checksum, (tokens_S, starts_N, unknown) = digest.hexdigest(), tokens
+    return EncodedText(tokens_S, starts_N, words_N, bytes_N, checksum, unknown, tokenizer.keeps_text)
 
 
 def encode_texts(
     texts: Iterable[str],
-    encoder: Encoder,
+    encoder: TextEncoder,
     *,
     size: int,
     count: int,
     label: str,
     checksum: bytes | None = None,
     processes: int | None = None,
+    quiet: bool = False,
 ) -> Tokens:
     """Encodes texts, or takes their tokens from an earlier time.
 
     Tokens of a large text are written to a file while they are made, and mapped into memory. They are kept in the
     folder that the environment variable ``SEQLAB_CACHE`` names, else in ``~/.cache/seqlab``, by a checksum of texts and
-    tokenizer. Where that cannot be written they stay in memory.
+    tokenizer; of several processes that need the same ones, one makes them. Where that cannot be written they stay in
+    memory.
 
     Args:
         texts: The texts; iterated over again where writing fails.
@@ -137,36 +159,37 @@ def encode_texts(
         label: What they are, for progress.
         checksum: That of their text and where each of them ends; without one nothing is taken from or kept for another
             time.
-        processes: How many encode; if None, one or, of a large text, as many as there are cores.
+        processes: How many encode, 0 for this one alone; if None, as many as a text of this size is worth.
+        quiet: Whether to tell nothing of it.
+
+    Raises:
+        UserError: The texts cannot be read.
     """
     if processes is None:
-        processes = idle_cores() if size >= PROCESSES_FROM else 1
+        processes = helpful_processes(size)
 
     def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return _encode(texts, encoder, size, count, label, processes)
+        try:
+            yield from _encode(texts, encoder, size, count, label, processes, quiet)
+        except OSError as error:  # or it would be taken for one of the cache
+            raise UserError(f"cannot encode {label}: {error}") from error
 
     folder = cache_folder("tokens") if size >= CACHED_FROM else None
-    if folder is None:
-        return _in_memory(chunks())
-    files = None
-    if checksum is not None:
-        kind = type(encoder).__name__.encode()
-        key = hashlib.sha256(b"\0".join([FORMAT, kind, checksum, encoder.tokenizer.model])).hexdigest()
-        files = folder / f"{key}.tokens.npy", folder / f"{key}.starts.npy"
-        found = _open(*files, count)
-        if found is not None:
-            return found
+    found = None
     try:
-        if files is None:
-            return _in_nameless_file(chunks(), folder)
-        with replacing(files[0], suffix=uuid4().hex) as stream:
-            bounds = _write_tokens(stream, chunks())
-        with replacing(files[1], suffix=uuid4().hex) as stream:
-            np.save(stream, bounds)
+        if folder is not None:
+            if checksum is None:
+                return _in_nameless_file(chunks(), folder)
+            kind = type(encoder).__name__.encode()
+            key = hashlib.sha256(b"\0".join([FORMAT, kind, checksum, encoder.tokenizer.model])).hexdigest()
+            files = folder / f"{key}.tokens.npy", folder / f"{key}.starts.npy"
+            found = _open(*files, count)
+            if found is None:
+                with making(files[0], f"the tokens of {label}"):
+                    found = _open(*files, count) or _made(*files, count, chunks())
     except OSError as error:
         log.info("data: tokens kept in memory, since the cache cannot be written: %s", error)
-        return _in_memory(chunks())
-    return _open(*files, count) or _in_memory(chunks())
+    return found or _in_memory(chunks())
 
 
 def tell_unknown(what: str, unknown: int, tokens: int, remedy: str, many: float = MANY_UNKNOWN) -> None:
@@ -189,12 +212,12 @@ def tell_unknown(what: str, unknown: int, tokens: int, remedy: str, many: float 
 
 
 def _encode(
-    texts: Iterable[str], encoder: Encoder, size: int, count: int, label: str, processes: int
+    texts: Iterable[str], encoder: TextEncoder, size: int, count: int, label: str, processes: int, quiet: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Encodes texts chunk by chunk; of a large text with a bar, or, where there is no terminal, with lines."""
-    bar, large, start = sys.stderr.isatty(), size >= PROCESSES_FROM, time.monotonic()
+    bar, large, start = sys.stderr.isatty(), size >= PROCESSES_FROM and not quiet, time.monotonic()
     if large and not bar:
-        log.info("data: encoding %s: %s of them, in %s processes", label, f"{count:,}", processes)
+        log.info("data: encoding %s: %s of them, in %s processes", label, f"{count:,}", processes or 1)
     with tqdm(
         total=count, desc=f"encoding {label}", unit_scale=True, leave=False, disable=not (large and bar)
     ) as shown:
@@ -216,7 +239,8 @@ def _in_nameless_file(chunks: Iterable[tuple[np.ndarray, np.ndarray]], folder: P
     with tempfile.TemporaryFile(dir=folder) as stream:
         bounds = _drain(chunks, stream.write)
         stream.flush()
-        return Tokens(np.memmap(stream, dtype=np.int32, mode="r", shape=(int(bounds[-2]),)), bounds[:-2], bounds[-1])
+        tokens_S = np.memmap(stream, dtype=np.int32, mode="r", shape=(int(bounds[-2]),))
+        return Tokens(tokens_S, bounds[:-2], int(bounds[-1]))
 
 
 def _drain(chunks: Iterable[tuple[np.ndarray, np.ndarray]], write: Callable[[Any], Any]) -> np.ndarray:
@@ -245,6 +269,15 @@ def _write_tokens(stream: BinaryIO, chunks: Iterable[tuple[np.ndarray, np.ndarra
     stream.seek(0)
     head(int(bounds[-2]))
     return bounds
+
+
+def _made(tokens: Path, starts: Path, count: int, chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Tokens | None:
+    """The tokens of chunks, written to two files."""
+    with replacing(tokens, suffix=uuid4().hex) as stream:
+        bounds = _write_tokens(stream, chunks)
+    with replacing(starts, suffix=uuid4().hex) as stream:
+        np.save(stream, bounds)
+    return _open(tokens, starts, count)
 
 
 def _open(tokens: Path, starts: Path, count: int) -> Tokens | None:

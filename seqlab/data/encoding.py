@@ -4,9 +4,9 @@ The processes are started anew and not forked: they are safe beside whatever thr
 no guard in its script, and end when it ends, however it does.
 """
 
+import logging
 import os
 import pickle
-import signal
 import subprocess
 import sys
 from array import array
@@ -21,6 +21,8 @@ import numpy as np
 from seqlab.data.bpe_dropout import kept_merges
 from seqlab.data.tokenizers import EOS, DroppingEncoder, Tokenizer
 
+log = logging.getLogger("seqlab")
+
 CHUNK = 1 << 18
 """Characters that are encoded at once by one process."""
 
@@ -28,7 +30,11 @@ PROCESSES_FROM = 1 << 23
 """Bytes of text from which on several processes encode it; with less, the time they take to start is not won back."""
 
 
-class Encoder(Protocol):
+SERVE = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from seqlab.data.encoding import serve; serve()"
+"""What a helper runs. Ctrl-C reaches it too, but the first process decides what that means: also during the import."""
+
+
+class TextEncoder(Protocol):
     """Makes token ids of texts, and can be pickled."""
 
     tokenizer: Tokenizer
@@ -37,7 +43,7 @@ class Encoder(Protocol):
         """The tokens of texts, the first of which has this number in its corpus; those of each end in EOS."""
 
 
-class Lines:
+class LineEncoder:
     """Encodes sentences, each closed by EOS."""
 
     def __init__(self, tokenizer: Tokenizer):
@@ -48,7 +54,7 @@ class Lines:
             yield [*self.tokenizer.encode(text), EOS]
 
 
-class Documents:
+class DocumentEncoder:
     """Encodes texts of several lines, each of which is closed by EOS."""
 
     def __init__(self, tokenizer: Tokenizer):
@@ -59,7 +65,7 @@ class Documents:
             yield encode_text(text, self.tokenizer)
 
 
-class DroppingLines:
+class DroppingLineEncoder:
     """Encodes sentences with BPE-dropout, each closed by EOS.
 
     What is dropped is a function of seed, epoch, the sentence's number and its side alone.
@@ -98,29 +104,47 @@ def idle_cores(devices: int | None = None) -> int:
     return max(1, cores // (devices or int(os.environ.get("LOCAL_WORLD_SIZE") or 1)))
 
 
-def encoded_chunks(texts: Iterable[str], encoder: Encoder, processes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def helpful_processes(size: int, devices: int | None = None) -> int:
+    """How many processes are worth their start to encode texts of so many bytes; 0: this one alone.
+
+    Args:
+        size: The bytes.
+        devices: See :func:`idle_cores`.
+    """
+    cores = idle_cores(devices) if size >= PROCESSES_FROM else 1
+    return cores if cores > 1 else 0
+
+
+def encoded_chunks(
+    texts: Iterable[str], encoder: TextEncoder, processes: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Encodes texts, chunk after chunk; no more than a few chunks are in memory.
 
     Args:
         texts: The texts.
         encoder: What makes token ids of them.
-        processes: How many do so; 1 is this one.
+        processes: How many beside this one do so; 0: this one does.
 
     Yields:
         The tokens of a chunk, int32, and the number of tokens of each of its texts, int64.
     """
-    if processes < 2:
-        for first, chunk in _chunks(texts):
-            yield _encode(encoder, first, chunk)
-        return
     with ExitStack() as stack:
-        started = [stack.enter_context(_Helper(encoder)) for _ in range(processes)]
+        started: list[_Helper] = []
+        try:
+            while len(started) < processes:
+                started.append(stack.enter_context(_Helper(encoder)))
+        except OSError as error:
+            log.warning("data: %s of %s processes that encode could be started: %s", len(started), processes, error)
+        if not started:
+            for first, chunk in _chunks(texts):
+                yield _encode(encoder, first, chunk)
+            return
         for helper in started:  # which reads once it has imported what it needs: all do that at the same time
             helper.greet()
         helpers = cycle(started)
         busy: deque[_Helper] = deque()
         for (first, chunk), helper in zip(_chunks(texts), helpers, strict=False):
-            done = [busy.popleft().receive()] if len(busy) == processes else []  # of this very helper
+            done = [busy.popleft().receive()] if len(busy) == len(started) else []  # of this very helper
             helper.send(first, chunk)
             busy.append(helper)
             yield from done
@@ -142,7 +166,7 @@ def _chunks(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         yield first, chunk
 
 
-def _encode(encoder: Encoder, first: int, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _encode(encoder: TextEncoder, first: int, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     tokens, lengths = array("i"), array("q")
     for sequence in encoder(first, texts):
         tokens.extend(sequence)
@@ -156,11 +180,12 @@ def _encode(encoder: Encoder, first: int, texts: list[str]) -> tuple[np.ndarray,
 class _Helper:
     """A process that encodes chunks. What it fails to do, as when the system ended it, is done here instead."""
 
-    def __init__(self, encoder: Encoder):
+    def __init__(self, encoder: TextEncoder):
         self._encoder = encoder
+        self._lost = False
         self._chunk: tuple[int, list[str]] = (0, [])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from seqlab.data.encoding import serve; serve()"],
+            [sys.executable, "-P", "-c", SERVE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
@@ -191,8 +216,17 @@ class _Helper:
         try:
             assert self._process.stdout is not None
             return pickle.load(self._process.stdout)
-        except (EOFError, pickle.UnpicklingError):
+        except (EOFError, pickle.UnpicklingError, OSError) as error:
+            if not self._lost:
+                self._lost = True
+                reason = f"it ended with code {code}" if (code := self._ended()) is not None else error
+                log.warning("data: a process that encoded text was lost (%s); its part is done without it", reason)
             return _encode(self._encoder, *self._chunk)
+
+    def _ended(self) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(1)
+        return None
 
     def _write(self, message: Any) -> None:
         assert self._process.stdin is not None
@@ -202,14 +236,13 @@ class _Helper:
 
 
 def serve() -> None:
-    """What a helper runs: an encoder on stdin, then chunks, whose tokens go to stdout."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides what that means
+    """What a helper does: an encoder on stdin, then chunks, whose tokens go to stdout."""
     with suppress(OSError):
         os.nice(5)
     stdin, stdout = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints
-    encoder = pickle.load(stdin)
-    with suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):  # the first process has ended
+        encoder = pickle.load(stdin)
         while True:
             pickle.dump(_encode(encoder, *pickle.load(stdin)), stdout, protocol=pickle.HIGHEST_PROTOCOL)
             stdout.flush()

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from seqlab.errors import UserError
@@ -56,7 +57,8 @@ def _load(name: str, instead: str) -> Any:
     path, _, config = name.removeprefix(HUB).partition(":")
     if not path:
         raise UserError(f"{name!r} names nothing on the Hugging Face Hub: give {HUB}NAME or {HUB}NAME:CONFIG")
-    log.info("data: loading %s from the Hugging Face Hub", name)
+    folder = _folder(path)
+    log.info("data: loading %s from %s", name, folder or "the Hugging Face Hub")
     try:
         with _quiet():
             try:
@@ -67,10 +69,36 @@ def _load(name: str, instead: str) -> Any:
                 # The Hub keeps what such a script made as tables beside it, in a folder for each configuration.
                 return datasets.load_dataset(path, data_dir=config or None, revision=CONVERTED)
     except Exception as error:  # of any class, as whatever goes wrong in a network
-        reason = textwrap.shorten(str(error) or type(error).__name__, 300).rstrip(".")
+        if folder is not None:
+            raise UserError(f"cannot load {name} from the folder {folder}: {_wrong_with(error)}") from error
+        reason = _short(error)
         raise UserError(
             f"cannot load {name} from the Hugging Face Hub: {reason}; without it, give {instead}"
         ) from error
+
+
+def _folder(path: str) -> Path | None:
+    """The folder that a name is the path of; None if it is a name of the Hub.
+
+    Raises:
+        UserError: It is a path, but not of a folder.
+    """
+    if Path(path).is_dir():
+        return Path(path)
+    if path.startswith(("/", "./", "../", "~")):
+        raise UserError(f"{HUB}{path}: there is no folder {path}")
+    return None
+
+
+def _wrong_with(error: Exception) -> str:
+    """What is wrong with a folder."""
+    if isinstance(error, FileNotFoundError):  # as are the classes that ``datasets`` has for this
+        return "it has no data files; give each split one, such as train.jsonl and validation.jsonl, or train.parquet"
+    return _short(error.__cause__ or error)
+
+
+def _short(error: BaseException) -> str:
+    return textwrap.shorten(str(error) or type(error).__name__, 300).rstrip(".")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 from datasets import Dataset
 
 from seqlab.data.base import DataModule
-from seqlab.data.batches import PlannedBatches
+from seqlab.data.batches import PlannedBatches, tell_long
 from seqlab.data.encoded_text import EncodedText, encode_documents, tell_unknown
 from seqlab.data.streams import Documents, Windows
 from seqlab.data.text_corpora import Texts, Unit, own_splits, text_corpus
@@ -171,6 +171,8 @@ class LanguageText(DataModule):
             )
         if split != "train":
             tell_unknown(f"tokens of data.{split}", unknown, tokens, "is it text of the same kind?", many=MANY_UNKNOWN)
+            if not self.stateful:
+                tell_long(split, documents.target_lengths_N, self.max_length)
             return documents
         log.info(
             "data: %s training tokens in %s documents, %.2f %% of them unknown; a vocabulary of %s",

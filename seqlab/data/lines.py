@@ -1,7 +1,8 @@
 """Lines of UTF-8 text files, plain or compressed, one after the other.
 
 Only a line feed ends a line (so that both sides of a corpus count alike whatever characters they hold); a carriage
-return before it and a byte order mark are dropped.
+return before it and a byte order mark are dropped. Text has no control characters but white space (tab, vertical tab,
+form feed, carriage return): others tell of binary data, of UTF-16 or of a terminal's output, and are refused.
 """
 
 import gzip
@@ -12,6 +13,8 @@ from pathlib import Path
 from seqlab.errors import UserError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+CONTROLS = bytes([*range(9), *range(14, 32)])
+"""Those of ASCII that are no white space."""
 
 
 def file_kind(path: Path | str) -> str:
@@ -48,12 +51,29 @@ def decode_line(line: bytes, file: str, number: int) -> str:
     """One line, without its line end.
 
     Raises:
-        UserError: It is not UTF-8; the message names file, line and byte.
+        UserError: It is not UTF-8, or holds a control character; the message names file, line and byte.
     """
+    place = f"{file}, line {number}"
     try:
-        return line.rstrip(b"\r\n").decode("utf-8")
+        text = line.rstrip(b"\r\n").decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{file}, line {number}: not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x}); convert it, "
-            "for example with iconv -t utf-8"
+            f"{place}: not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x}); convert it, for example with "
+            "iconv -t utf-8"
         ) from error
+    if wrong := control_character(line):
+        raise UserError(f"{place}: {wrong}; take such bytes out, for example with tr -d '\\000-\\010\\016-\\037'")
+    return text
+
+
+def control_character(text: bytes) -> str | None:
+    """What to say of the first control character that is no white space; None if there is none.
+
+    Args:
+        text: Text in UTF-8.
+    """
+    if len(text.translate(None, CONTROLS)) == len(text):  # many times faster than a search
+        return None
+    at = next(number for number, byte in enumerate(text) if byte in CONTROLS)
+    kind = f"the control character 0x{text[at]:02x}" if text[at] else "a NUL (is it binary, or UTF-16?)"
+    return f"byte {at + 1} is {kind}, which is no text"

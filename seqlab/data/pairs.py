@@ -3,8 +3,9 @@
 Shape suffixes: S = source steps, T = target steps, B = sentences, N = pairs of a corpus.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
+from seqlab.data.ahead import Until
 from seqlab.data.arrow import Texts
 from seqlab.data.checksums import column_checksum
 from seqlab.data.encoded_text import Tokens, encode_texts
-from seqlab.data.encoding import DroppingLines, Encoder, Lines
+from seqlab.data.encoding import DroppingLineEncoder, LineEncoder, TextEncoder
 from seqlab.data.tokenizers import BOS, PAD, Tokenizer
 
 SIDES = ("source", "target")
@@ -90,6 +92,23 @@ class Ragged:
         return torch.from_numpy(rows)
 
 
+class Chosen:
+    """Texts, with nothing in place of those that were not chosen: a long one would take long for nothing.
+
+    Args:
+        texts: The texts.
+        index_N: Numbers of those that were chosen.
+    """
+
+    def __init__(self, texts: Texts, index_N: np.ndarray):
+        self._texts, self._chosen = texts, np.zeros(len(texts), dtype=bool)
+        self._chosen[index_N] = True
+
+    def __iter__(self) -> Iterator[str]:
+        for text, chosen in zip(self._texts, self._chosen.tolist(), strict=True):
+            yield text if chosen else ""
+
+
 def _chosen(index_N: np.ndarray | None, chosen_N: np.ndarray) -> np.ndarray:
     """Numbers among all of those that are chosen among some; in half the memory of NumPy's own."""
     return (chosen_N if index_N is None else index_N[chosen_N]).astype(np.int32)
@@ -112,19 +131,34 @@ class EncodedPairs:
         """Checksum and size of each side's text, which every epoch of BPE-dropout asks for."""
         self.unknown: dict[str, tuple[int, int]] = {}
         """For each side, how many of its tokens are UNK, and how many tokens it has, each EOS left out."""
-        sides = [self._encoded(side, Lines(tokenizer)) for side, tokenizer in self._tokenizers.items()]
+        sides = [self._encoded(side, LineEncoder(tokenizer)) for side, tokenizer in self._tokenizers.items()]
         for side, tokens in zip(SIDES, sides, strict=True):
             self.unknown[side] = tokens.unknown, len(tokens.tokens_S) - len(tokens.starts_N)
         self.source, self.target = map(Ragged.of, sides)
 
-    def _encoded(self, side: str, encoder: Encoder, **options: Any) -> Tokens:
+    @property
+    def bytes(self) -> int:
+        """Bytes of the text of both sides."""
+        return sum(size for _, size in self._measured.values())
+
+    def _encoded(self, side: str, encoder: TextEncoder, stop: Event | None = None, **options: Any) -> Tokens:
         checksum, size = self._measured[side]
         options = {"checksum": checksum, **options}
-        return encode_texts(
-            Texts(self._text, side), encoder, size=size, count=len(self._text), label=f"{side} sentences", **options
-        )
+        rows = Texts(self._text, side)
+        texts: Iterable[str] = rows if self._index_N is None else Chosen(rows, self._index_N)
+        if stop is not None:
+            texts = Until(stop, texts)
+        return encode_texts(texts, encoder, size=size, count=len(self._text), label=f"{side} sentences", **options)
 
-    def with_dropout(self, dropout: Sequence[float], *, seed: int, epoch: int, processes: int = 1) -> "EncodedPairs":
+    def with_dropout(
+        self,
+        dropout: Sequence[float],
+        *,
+        seed: int,
+        epoch: int,
+        processes: int = 0,
+        stop: Event | None = None,
+    ) -> "EncodedPairs":
         """The same pairs with their merges drawn anew, by seed, epoch, the pair's number in its corpus and side.
 
         Args:
@@ -132,15 +166,18 @@ class EncodedPairs:
             seed: Seed of the run.
             epoch: Number of the epoch.
             processes: How many encode; see :func:`seqlab.data.encoded_text.encode_texts`.
+            stop: Set when they are no longer needed, for what is drawn in the background and so told of nowhere.
 
         Raises:
             UserError: A side that has dropout does not merge.
+            Cancelled: They are no longer needed.
         """
         drawn = copy(self)
         for number, (side, probability) in enumerate(zip(SIDES, dropout, strict=True)):
             if probability:
-                encoder = DroppingLines(self._tokenizers[side], probability, seed, epoch, number)
-                ragged = Ragged.of(self._encoded(side, encoder, checksum=None, processes=processes))
+                encoder = DroppingLineEncoder(self._tokenizers[side], probability, seed, epoch, number)
+                options = {"checksum": None, "processes": processes, "quiet": stop is not None}
+                ragged = Ragged.of(self._encoded(side, encoder, stop, **options))
                 setattr(drawn, side, ragged if self._index_N is None else ragged.select(self._index_N))
         return drawn
 

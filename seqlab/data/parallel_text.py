@@ -2,18 +2,19 @@
 
 import hashlib
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
+from seqlab.data.ahead import Ahead
 from seqlab.data.arrow import Texts
 from seqlab.data.base import DataModule
-from seqlab.data.batches import PlannedBatches
+from seqlab.data.batches import PlannedBatches, tell_long
 from seqlab.data.corpora import Languages, own_splits, parallel_corpus
 from seqlab.data.encoded_text import tell_unknown
-from seqlab.data.encoding import idle_cores
+from seqlab.data.encoding import helpful_processes
 from seqlab.data.mixture import Training, checked_weights, scored_text, training_text
 from seqlab.data.pairs import EncodedPairs
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer
@@ -21,6 +22,10 @@ from seqlab.data.trained_tokenizers import remedy, train_tokenizer
 from seqlab.errors import UserError
 
 log = logging.getLogger("seqlab")
+
+AHEAD_FROM = 1 << 20
+"""Bytes of training text from which on another process draws the next epoch of BPE-dropout while the present one
+trains. With less, that takes a second or two."""
 
 
 class ParallelText(DataModule):
@@ -48,7 +53,8 @@ class ParallelText(DataModule):
             tokenizer.
         batch_tokens: The most tokens of a training batch: pairs x longest side, padding included.
         max_length: Training pairs with a side of more tokens are left out, and counted.
-        workers: Processes that build batches ahead; if any, several also draw the epochs of BPE-dropout.
+        workers: Processes that build batches ahead; if any, several also draw the epochs of BPE-dropout of a large
+            corpus.
         seed: Seed of the order of batches; the run's unless set.
     """
 
@@ -86,6 +92,7 @@ class ParallelText(DataModule):
         self._tokenizer: Tokenizer | None = None
         self._kept = np.empty(0, dtype=np.int64)
         self._target_tokenizer: Tokenizer | None = None
+        self._ahead: Ahead[EncodedPairs] = Ahead()
 
     # -------------------------------------------------------------------------------------------------------- text
 
@@ -172,7 +179,10 @@ class ParallelText(DataModule):
                 name = f"data.{'target_' if own else ''}tokenizer"
                 advice = remedy(tokenizer, split, name, trained=settings.file is None)
                 tell_unknown(f"{side} tokens of data.{split}", unknown, tokens, advice)
-        return self._filtered(pairs) if split == "train" else pairs
+        if split == "train":
+            return self._filtered(pairs)
+        tell_long(split, np.maximum(pairs.source_lengths_N, pairs.target_lengths_N), self.max_length)
+        return pairs
 
     @property
     def _devices(self) -> int | None:
@@ -181,10 +191,32 @@ class ParallelText(DataModule):
     def _plan(self, epoch: int) -> PlannedBatches:
         dropout = self.settings.dropout, (self.target_settings or self.settings).dropout
         if any(dropout):
-            pairs, processes = self._examples("train"), idle_cores(self._devices) if self.workers else 1
+            pairs = self._examples("train")
             assert isinstance(pairs, EncodedPairs)
-            self._splits["train"] = pairs.with_dropout(dropout, seed=self.seed, epoch=epoch, processes=processes)
+            processes = helpful_processes(pairs.bytes, self._devices) if self.workers else 0
+            draw = partial(pairs.with_dropout, dropout, seed=self.seed)
+            self._splits["train"] = self._ahead.take(epoch) or draw(epoch=epoch, processes=processes)
+            if self._goes_on_after(epoch) and pairs.bytes >= AHEAD_FROM:
+                draw = partial(draw, epoch=epoch + 1, processes=max(processes, 1))
+                self._ahead.begin(epoch + 1, lambda stop: draw(stop=stop))
         return super()._plan(epoch)
+
+    def _goes_on_after(self, epoch: int) -> bool:
+        """Whether a trainer may go on after an epoch."""
+        if self.trainer is None:
+            return False
+        most = self.trainer.max_epochs
+        return most is None or most < 0 or epoch + 1 < most
+
+    def teardown(self, stage: str) -> None:
+        """Ends what is made ahead, at the end of a fit."""
+        super().teardown(stage)
+        self._ahead.close()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Ends what is made ahead, after an error or Ctrl-C."""
+        super().on_exception(exception)
+        self._ahead.close()
 
     def prepare(self) -> None:
         super().prepare()

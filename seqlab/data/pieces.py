@@ -36,6 +36,12 @@ def read_kind(model: bytes) -> str:
     return KINDS.get(trainer.get(3, 1), "unigram")
 
 
+def normalizes(model: bytes) -> bool:
+    """Whether a model replaces characters by others before it cuts text up: NFKC and the like, but not white space."""
+    rules = next((dict(_fields(value)) for field, value in _fields(model) if field == 3), {})
+    return bool(rules.get(2))
+
+
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """Numbers and values of the fields of a protocol buffer: integers, or bytes."""
     position = 0

@@ -27,6 +27,10 @@ class Prepared(Tokenizer):
     def kind_name(self) -> str:
         return self.tokenizer.kind_name
 
+    @property
+    def keeps_text(self) -> bool:
+        return not self.lowercase and self.form is None and self.tokenizer.keeps_text
+
     def encode(self, line: str) -> list[int]:
         return self.tokenizer.encode(prepare(line, self.lowercase, self.form))
 

@@ -194,11 +194,7 @@ class Documents:
             step_tokens=step_tokens,
             index_B=torch.from_numpy(index_B),
             streams=0,
-            sizes=Sizes(
-                int(self.text.words_N[numbers_B].sum()),
-                int(self.text.bytes_N[numbers_B].sum()),
-                int((window["targets_TB"] == UNK).sum()),
-            ),
+            sizes=self.text.sizes_of(numbers_B, int((window["targets_TB"] == UNK).sum())),
         )
 
 

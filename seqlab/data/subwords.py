@@ -5,16 +5,20 @@ It is trained with one thread, since with more of them the same corpus does not 
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
 import sentencepiece
 
 from seqlab.data.bpe_dropout import Merges
-from seqlab.data.pieces import Piece, read_kind, read_pieces
+from seqlab.data.pieces import Piece, normalizes, read_kind, read_pieces
 from seqlab.data.tokenizer import BOS, EOS, PAD, UNK, DroppingEncoder, Tokenizer, TokenizerSettings
 from seqlab.errors import UserError
+
+LONGEST = 4096
+"""Characters of a line that a model is trained on as a whole; in one of much more, without spaces, training gets stuck.
+SentencePiece itself leaves out lines of over 4,192 bytes."""
 
 
 class Subwords(Tokenizer):
@@ -49,7 +53,7 @@ class Subwords(Tokenizer):
             options = {"normalization_rule_name": "identity"}
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(lines),
+                sentence_iterator=cut_long(lines),
                 model_writer=model,
                 model_type=settings.kind,
                 vocab_size=settings.vocab_size,
@@ -104,6 +108,19 @@ class Subwords(Tokenizer):
     @cached_property
     def kind_name(self) -> str:
         return read_kind(self.model)
+
+    @cached_property
+    def keeps_text(self) -> bool:
+        return not normalizes(self.model)
+
+
+def cut_long(lines: Iterable[str]) -> Iterator[str]:
+    """Lines, long ones in pieces that end before white space where there is any."""
+    for line in lines:
+        if len(line) <= LONGEST:
+            yield line
+        else:
+            yield from re.findall(rf"(?s:.{{1,{LONGEST}}}(?!\S)|.{{1,{LONGEST}}})", line)
 
 
 def _explain(message: str, settings: TokenizerSettings, name: str) -> str:

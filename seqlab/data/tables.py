@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from seqlab.data.lines import lines_of
+from seqlab.data.lines import control_character, lines_of
 from seqlab.errors import UserError
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
@@ -77,14 +77,16 @@ def checked_text(value: Any, key: str, place: str) -> str:
     """A value, if it is text.
 
     Raises:
-        UserError: It is not.
+        UserError: It is not, or holds a control character or half of a surrogate pair.
     """
     if not isinstance(value, str):
         raise UserError(f"{place}: {key!r} is not text but {_kind(value)}")
     try:
-        value.encode()
+        wrong = control_character(value.encode())
     except UnicodeEncodeError as error:
         raise UserError(f"{place}: {key!r} holds half of a surrogate pair, which is no character") from error
+    if wrong:
+        raise UserError(f"{place}: {key!r}: {wrong}; take it out")
     return value
 
 

@@ -5,12 +5,15 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from seqlab.errors import UserError
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Token ids that every tokenizer has: padding, unknown, begin and end of sentence."""
+
+Kind = Literal["unigram", "bpe", "word", "character", "byte"]
+Normalization = Literal["none", "nfc", "nfkc"]
 
 DroppingEncoder = Callable[[str, Iterator[int]], list[int]]
 """Encodes a line with merges left out: the iterator says how many are kept before each that is dropped."""
@@ -29,7 +32,7 @@ class TokenizerSettings:
         lossless: Keep text as it is: every space, no Unicode normalisation, and characters not in the training text
             as bytes; for subwords. Characters and bytes always do.
         file: An existing tokenizer, which is taken as it is, so that nothing above has an effect: a SentencePiece
-            model, or a checkpoint of a run (its tokenizer).
+            model, or a run or a checkpoint of one (its tokenizer).
         lowercase: Put text into lower case first.
         normalization: Unicode normalisation of text: none, nfc or nfkc. null: SentencePiece's nmt_nfkc (NFKC, and
             every kind of space is a space) for subwords that are not lossless, none for other kinds, and for a file
@@ -38,14 +41,14 @@ class TokenizerSettings:
             (BPE-dropout, Provilkov et al. 2020).
     """
 
-    kind: Literal["unigram", "bpe", "word", "character", "byte"] = "unigram"
+    kind: Kind = "unigram"
     vocab_size: int = 6000
     split_digits: bool = True
     min_count: int = 1
     lossless: bool = False
     file: str | None = None
     lowercase: bool = False
-    normalization: Literal["none", "nfc", "nfkc"] | None = None
+    normalization: Normalization | None = None
     dropout: float = 0.0
 
     def check(self, name: str = "data.tokenizer") -> None:
@@ -57,6 +60,12 @@ class TokenizerSettings:
         Raises:
             UserError: They do not, or one is out of its range.
         """
+        for setting, value, field in (
+            ("kind", self.kind, Kind),
+            ("normalization", self.normalization, Normalization),
+        ):
+            if value is not None and value not in get_args(field):
+                raise UserError(f"{name}.{setting}: {value!r} is none of {', '.join(get_args(field))}")
         if not 0 <= self.dropout <= 1:
             raise UserError(f"{name}.dropout ({self.dropout}) is a probability: at least 0 and at most 1")
         if self.file is not None:
@@ -100,6 +109,14 @@ class Tokenizer(ABC):
     def kind_name(self) -> str:
         """What kind of tokenizer it is, by the names of the settings."""
         return type(self).__name__.lower()
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether all but white space comes back from the tokens of a text as it was, where none of them is UNK.
+
+        Else the text that is predicted is another one than that whose words and bytes are counted, and easier.
+        """
+        return True
 
     @abstractmethod
     def decode(self, tokens: Iterable[int]) -> str:

@@ -24,20 +24,25 @@ def read_tokenizer(file: str, name: str = "data.tokenizer") -> Tokenizer:
     """The tokenizer of a file.
 
     Args:
-        file: A SentencePiece model, the bytes of a tokenizer of seqlab, or a checkpoint: of one with two tokenizers,
-            that of the target side where ``name`` is that of its settings, else that of the source side.
+        file: A SentencePiece model, the bytes of a tokenizer of seqlab, a checkpoint, or the directory of a run, all of
+            whose checkpoints have the same: of two tokenizers, that of the target side where ``name`` is that of its
+            settings, else that of the source side.
         name: What the settings that name it are called.
 
     Raises:
         UserError: It cannot be read, or is none of these.
     """
-    what = f"{name}.file: {file}"
+    what, path = f"{name}.file: {file}", Path(file)
+    if path.is_dir():
+        path = next(iter(sorted(path.glob("checkpoints/*.ckpt"))), path)
+        if path.is_dir():
+            raise UserError(f"{what} is a folder without checkpoints: give a run or a SentencePiece model")
     try:
-        with open(file, "rb") as stream:
+        with path.open("rb") as stream:
             zipped = stream.read(2) == b"PK"  # as a checkpoint is; it may be large
-        model = _of_checkpoint(Path(file), name.endswith("target_tokenizer")) if zipped else Path(file).read_bytes()
+        model = _of_checkpoint(path, name.endswith("target_tokenizer")) if zipped else path.read_bytes()
     except OSError as error:
-        raise UserError(f"{name}.file: cannot read {file}: {error.strerror}") from error
+        raise UserError(f"{name}.file: cannot read {path}: {error.strerror}") from error
     if model is None:
         raise UserError(f"{what} is a checkpoint without a tokenizer, or none of seqlab")
     try:
@@ -45,7 +50,7 @@ def read_tokenizer(file: str, name: str = "data.tokenizer") -> Tokenizer:
             return load_tokenizer(model)
     except (RuntimeError, ValueError, KeyError, TypeError):
         pass
-    raise UserError(f"{what} is no tokenizer: give a SentencePiece model (.model), or a checkpoint of a run")
+    raise UserError(f"{what} is no tokenizer: give a SentencePiece model (.model), a run or one of its checkpoints")
 
 
 def _of_checkpoint(path: Path, target: bool) -> bytes | None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from datasets import Dataset
 
 from seqlab.data.arrow import Texts
-from seqlab.data.cache import CACHED_FROM, cache_folder
+from seqlab.data.cache import CACHED_FROM, cache_folder, making
 from seqlab.data.checksums import column_checksum
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer, make_tokenizer
 from seqlab.files import replacing
@@ -22,7 +22,7 @@ log = logging.getLogger("seqlab")
 MOST_LINES = 2_000_000
 """Lines that a tokenizer is trained on; more take hours and much memory, and hardly change it."""
 
-FORMAT = "seqlab tokenizer 1"
+FORMAT = "seqlab tokenizer 2"
 """To be changed with how tokenizers are trained."""
 
 
@@ -48,19 +48,22 @@ def train_tokenizer(
         tokenizer = make_tokenizer((), settings, name)
         log.info("data: the tokenizer of %s, %s tokens", settings.file, f"{len(tokenizer):,}")
         return tokenizer
+
+    def train() -> Tokenizer:
+        log.info("data: training a %s tokenizer on %s %s", settings.kind, f"{len(corpus):,}", unit)
+        return make_tokenizer(_lines(corpus, columns), settings, name)
+
     cached = _place(corpus, columns, settings)
-    if cached is not None and (found := _open(cached)) is not None:
-        log.info("data: a %s tokenizer from the cache", settings.kind)
-        return found
-    log.info("data: training a %s tokenizer on %s %s", settings.kind, f"{len(corpus):,}", unit)
-    tokenizer = make_tokenizer(_lines(corpus, columns), settings, name)
-    if cached is not None:
-        try:
-            with replacing(cached, suffix=uuid4().hex) as stream:
-                stream.write(hashlib.sha256(tokenizer.model).digest() + tokenizer.model)
-        except OSError as error:
-            log.info("data: the tokenizer cannot be cached: %s", error)
-    return tokenizer
+    if cached is None:
+        return train()
+    found = _open(cached)
+    if found is None:
+        with making(cached, f"a {settings.kind} tokenizer"):
+            found = _open(cached)  # which another process has made meanwhile
+            if found is None:
+                return _kept(train(), cached)
+    log.info("data: a %s tokenizer from the cache", settings.kind)
+    return found
 
 
 def remedy(tokenizer: Tokenizer, split: str, name: str, *, trained: bool) -> str:
@@ -113,6 +116,16 @@ def _place(corpus: Dataset, columns: list[str], settings: TokenizerSettings) -> 
     how = {key: value for key, value in asdict(settings).items() if key != "dropout"}
     what = (FORMAT, version("sentencepiece"), how, MOST_LINES, [checksum for checksum, _ in found])
     return folder / f"{hashlib.sha256(repr(what).encode()).hexdigest()}.tokenizer"
+
+
+def _kept(tokenizer: Tokenizer, file: Path) -> Tokenizer:
+    """A tokenizer, once it is put in its place."""
+    try:
+        with replacing(file, suffix=uuid4().hex) as stream:
+            stream.write(hashlib.sha256(tokenizer.model).digest() + tokenizer.model)
+    except OSError as error:
+        log.info("data: the tokenizer cannot be cached: %s", error)
+    return tokenizer
 
 
 def _open(file: Path) -> Tokenizer | None:

@@ -1,6 +1,9 @@
 """What tests of data share."""
 
+import itertools
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,10 +11,12 @@ import pytest
 
 from seqlab.data.encoded_text import encode_text
 from seqlab.data.language_text import LanguageText
+from seqlab.data.parallel_text import ParallelText
 from seqlab.data.tokenizers import TokenizerSettings
 
 SPLITS = ("train", "val", "test")
 COLOURS = ("red", "blue", "green", "grey", "pink")
+WORDS = ("red", "blue", "old", "new", "big", "small", "tall", "low", "wet", "dry", "hot", "cold", "far", "near")
 
 
 @pytest.fixture
@@ -71,3 +76,54 @@ def stream_of() -> Callable[[LanguageText, str], list[int]]:
     return lambda data, split: [
         token for text in data.text(split)["text"] for token in encode_text(text, data.tokenizer)
     ]
+
+
+@pytest.fixture
+def sentences() -> Callable[[int], list[str]]:
+    """So many different sentences of three different words."""
+    return lambda count: [" ".join(words) for words in itertools.islice(itertools.permutations(WORDS, 3), count)]
+
+
+@pytest.fixture
+def corpus(write_lines) -> Callable[[str, list[str]], str]:
+    """Writes a parallel corpus whose target side is the source side in capitals; returns its path prefix."""
+
+    def write(name: str, lines: list[str]) -> str:
+        write_lines(f"{name}.de", [line.upper() for line in lines])
+        return write_lines(f"{name}.en", lines).removesuffix(".en")
+
+    return write
+
+
+@pytest.fixture
+def text_module() -> Callable[..., ParallelText]:
+    """Makes a data module of a parallel corpus, of words, in small batches."""
+    words = TokenizerSettings("word", 100)
+    return lambda train, **options: ParallelText(**{"train": train, "tokenizer": words, "batch_tokens": 40, **options})
+
+
+TOGETHER = """
+import sys
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def together() -> Callable[..., tuple[set[str], list[str]]]:
+    """Runs a program in three processes, which all begin at the same time; returns what they print on stdout, and on
+    stderr."""
+
+    def run(program: str, *arguments: str, setup: str = "") -> tuple[set[str], list[str]]:
+        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+        command = [sys.executable, "-c", setup + TOGETHER + program, *arguments]
+        processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(3)]
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
+        for process in processes:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        printed = [process.communicate(timeout=60) for process in processes]
+        assert [process.returncode for process in processes] == [0] * 3, printed
+        return {out for out, _ in printed}, [err for _, err in printed]
+
+    return run

@@ -1,8 +1,6 @@
 """Text in Arrow: small corpora in memory, large ones written once and mapped into memory, the same by every process."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow
@@ -145,29 +143,31 @@ def test_a_full_disk(tmp_path, cache, monkeypatch, messages):
     assert messages == ["data: text kept in memory, since the cache cannot be written: no space left"]
 
 
-PROCESS = """
-import hashlib, sys
+SETUP = """
+import hashlib, logging, sys
+logging.basicConfig(level=logging.INFO, format="%(message)s")
 from seqlab.data import arrow
 from seqlab.data.corpora import Languages, parallel_corpus
-arrow.CACHED_FROM = 0
-print("ready", flush=True)
-sys.stdin.readline()
+arrow.CACHED_FROM, write = 0, arrow._write
+
+def telling(*arguments):
+    print("written", file=sys.stderr)
+    write(*arguments)
+
+arrow._write = telling
+"""
+
+PROCESS = """
 corpus = parallel_corpus(sys.argv[1], "train", Languages("en", "de"))
 rows = zip(arrow.Texts(corpus, "source"), arrow.Texts(corpus, "target"))
 print(len(corpus.cache_files), hashlib.sha256(repr(list(rows)).encode()).hexdigest())
 """
 
 
-def test_several_processes_at_once(tmp_path, cache):
-    name = write_pairs(tmp_path)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen([sys.executable, "-c", PROCESS, name], **pipes) for _ in range(3)]
-    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    found = {process.communicate(timeout=60)[0] for process in processes}
-    assert [process.returncode for process in processes] == [0] * 3
+def test_several_processes_at_once(tmp_path, cache, together):
+    """One writes the file, the others wait and take it."""
+    found, told = together(PROCESS, write_pairs(tmp_path), setup=SETUP)
+    assert sum("written\n" in lines for lines in told) == 1
     assert len(found) == 1 and found.pop().startswith("1 ")
     assert len(list(cache.iterdir())) == 1, "no other file is left"
 

@@ -9,7 +9,7 @@ import pytest
 import sentencepiece
 
 from seqlab.data.bpe_dropout import kept_merges
-from seqlab.data.encoding import DroppingLines
+from seqlab.data.encoding import DroppingLineEncoder
 from seqlab.data.pydocs import pydocs
 from seqlab.data.tokenizers import EOS, UNK, Tokenizer, TokenizerSettings, load_tokenizer, make_tokenizer
 from seqlab.errors import UserError
@@ -135,7 +135,7 @@ def test_what_is_dropped_depends_on_seed_epoch_number_and_side_alone():
     tokenizer = bpe()
 
     def drawn(seed=1, epoch=2, side=0, first=0, lines=LINES[:40]):
-        return list(DroppingLines(tokenizer, 0.3, seed, epoch, side)(first, lines))
+        return list(DroppingLineEncoder(tokenizer, 0.3, seed, epoch, side)(first, lines))
 
     reference = drawn()
     assert drawn() == reference

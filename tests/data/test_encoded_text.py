@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,29 +179,34 @@ def test_a_cache_that_cannot_be_written_is_done_without(cache, messages, hindran
     assert not cache.is_dir() or not list(cache.iterdir()), "no half file is left"
 
 
-PROCESS = """
-import hashlib, sys
+SETUP = """
+import hashlib, logging, sys
+logging.basicConfig(level=logging.INFO, format="%(message)s")
 from seqlab.data import encoded_text
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, make_tokenizer
 encoded_text.CACHED_FROM = 0
 lines = [f"line {number} of {number % 17}" for number in range(20_000)]
 words = make_tokenizer(lines, TokenizerSettings("word", 5000))
-print("ready", flush=True)
-sys.stdin.readline()
-encoded = encoded_text.encode_documents(lines, words)
-print(type(encoded.tokens_S).__name__, len(encoded.starts_N), hashlib.sha256(encoded.tokens_S).hexdigest())
+encode, encoded = type(words).encode, []
+
+def counting(self, line):
+    encoded.append(line)
+    return encode(self, line)
+
+type(words).encode = counting
+"""
+
+PROCESS = """
+made = encoded_text.encode_documents(lines, words)
+print("encoded" if encoded else "taken", file=sys.stderr)
+print(type(made.tokens_S).__name__, len(made.starts_N), hashlib.sha256(made.tokens_S).hexdigest())
 """
 
 
-def test_processes_that_encode_the_same_text_at_once(cache):
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen([sys.executable, "-c", PROCESS], **pipes) for _ in range(3)]
-    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    found = {process.communicate(timeout=60)[0] for process in processes}
-    assert [process.returncode for process in processes] == [0] * 3
+def test_processes_that_encode_the_same_text_at_once(cache, together):
+    """One does it, the others wait and take what it has made."""
+    found, told = together(PROCESS, setup=SETUP)
+    assert sorted(lines.split("\n")[-2] for lines in told) == ["encoded", "taken", "taken"]
     assert len(list(cache.iterdir())) == 2, "no other file is left"
     (file,) = cache.glob("*.tokens.npy")
     assert found == {f"memmap 20000 {hashlib.sha256(np.load(file)).hexdigest()}\n"}

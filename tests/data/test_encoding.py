@@ -11,8 +11,16 @@ import pytest
 
 from seqlab.data import encoded_text, encoding
 from seqlab.data.encoded_text import encode_texts, tell_unknown
-from seqlab.data.encoding import Documents, DroppingLines, Lines, encoded_chunks, idle_cores
+from seqlab.data.encoding import (
+    DocumentEncoder,
+    DroppingLineEncoder,
+    LineEncoder,
+    encoded_chunks,
+    helpful_processes,
+    idle_cores,
+)
 from seqlab.data.tokenizers import EOS, UNK, TokenizerSettings, make_tokenizer
+from seqlab.errors import UserError
 
 TEXTS = [f"line {number} of {'many ' * (number % 7)}words\nand {number % 11}" for number in range(2000)]
 WORDS = make_tokenizer((line for text in TEXTS for line in text.split("\n")), TokenizerSettings("word", 900))
@@ -30,10 +38,12 @@ def flat(chunks) -> tuple[list[int], list[int]]:
     return np.concatenate(tokens).tolist(), np.concatenate(lengths).tolist()
 
 
-@pytest.mark.parametrize("encoder", [Lines(WORDS), Documents(WORDS), DroppingLines(BPE, 0.2, 1, 2, 1)])
+@pytest.mark.parametrize(
+    "encoder", [LineEncoder(WORDS), DocumentEncoder(WORDS), DroppingLineEncoder(BPE, 0.2, 1, 2, 1)]
+)
 def test_several_processes_give_the_tokens_of_one(encoder):
     expected = [token for first, text in enumerate(TEXTS) for tokens in encoder(first, [text]) for token in tokens]
-    one = flat(encoded_chunks(TEXTS, encoder, 1))
+    one = flat(encoded_chunks(TEXTS, encoder, 0))
     assert one == flat(encoded_chunks(iter(TEXTS), encoder, 3))
     assert one[0] == expected and sum(one[1]) == len(expected) and len(one[1]) == len(TEXTS)
 
@@ -47,32 +57,56 @@ def test_texts_are_read_as_they_are_needed():
             read.append(number)
             yield text
 
-    for processes in (1, 2):
+    for processes in (0, 1, 2):
         read.clear()
-        chunks = encoded_chunks(texts(), Lines(WORDS), processes)
+        chunks = encoded_chunks(texts(), LineEncoder(WORDS), processes)
         next(chunks)
         assert len(read) < 600
         chunks.close()
 
 
-def test_a_process_that_is_lost_is_done_without():
-    chunks = encoded_chunks(TEXTS, Lines(WORDS), 2)
+def test_a_process_that_is_lost_is_done_without(messages):
+    """And told of once."""
+    chunks = encoded_chunks(TEXTS, LineEncoder(WORDS), 2)
     found = [next(chunks)]
     children = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
     ).stdout
     pids = [int(line.split()[0]) for line in children.splitlines() if "encoding" in line]
     assert len(pids) == 2
     os.kill(pids[0], signal.SIGKILL)
-    assert flat([*found, *chunks]) == flat(encoded_chunks(TEXTS, Lines(WORDS), 1))
+    assert flat([*found, *chunks]) == flat(encoded_chunks(TEXTS, LineEncoder(WORDS), 0))
+    lost = "data: a process that encoded text was lost (it ended with code -9); its part is done without it"
+    assert messages == [lost]
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_processes_that_cannot_be_started_are_done_without(monkeypatch, messages, most):
+    """What the system said is told."""
+    started, start = [], subprocess.Popen
+
+    def refuse(*arguments, **options):
+        if len(started) == most:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    expected = flat(encoded_chunks(TEXTS, LineEncoder(WORDS), 0))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    assert flat(encoded_chunks(TEXTS, LineEncoder(WORDS), 3)) == expected
+    (message,) = messages
+    assert message == (
+        f"data: {most} of 3 processes that encode could be started: [Errno 11] Resource temporarily unavailable"
+    )
+    assert len(started) == most and all(process.poll() is not None for process in started)
 
 
 PARENT = """
 import os, sys, time
-from seqlab.data.encoding import Lines, encoded_chunks
+from seqlab.data.encoding import LineEncoder, encoded_chunks
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, make_tokenizer
 lines = ["a line of words", "another one"] * 100_000
-chunks = encoded_chunks(lines, Lines(make_tokenizer(lines[:9], TokenizerSettings("word", 50))), 2)
+chunks = encoded_chunks(lines, LineEncoder(make_tokenizer(lines[:9], TokenizerSettings("word", 50))), 2)
 next(chunks)
 print("ready", flush=True)
 time.sleep(60)
@@ -103,6 +137,13 @@ def state(pid: int) -> str:
         return "Z"
 
 
+def test_small_text_is_worth_no_process(monkeypatch):
+    monkeypatch.setattr(encoding, "idle_cores", lambda devices: {None: 6, 2: 3, 6: 1}[devices])
+    size = encoding.PROCESSES_FROM
+    assert [helpful_processes(size - 1), helpful_processes(size), helpful_processes(size, 2)] == [0, 6, 3]
+    assert helpful_processes(size, 6) == 0, "the only core is taken"
+
+
 def test_cores_are_shared_with_other_ranks(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
@@ -117,7 +158,7 @@ def test_cores_are_shared_with_other_ranks(monkeypatch):
 
 
 def encode(encoder, texts=TEXTS, **options):
-    options = {"size": sum(map(len, texts)), "count": len(texts), "label": "the text", "checksum": b"1", **options}
+    options = {"size": 0, "count": len(TEXTS), "label": "the text", "checksum": b"1", **options}
     return encode_texts(texts, encoder, **options)
 
 
@@ -126,40 +167,52 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
     monkeypatch.setattr(encoded_text, "CACHED_FROM", 0)
     monkeypatch.setattr(encoded_text, "PROCESSES_FROM", 0)
-    monkeypatch.setattr(encoded_text, "idle_cores", lambda: 2)
+    monkeypatch.setattr(encoded_text, "helpful_processes", lambda size: 2)
     return tmp_path / "tokens"
 
 
 def test_a_large_text_is_encoded_by_several_processes_and_told_of(cache, messages):
     """Where there is no terminal: two lines, and none the next time."""
-    made = encode(Lines(WORDS))
+    made = encode(LineEncoder(WORDS))
     assert isinstance(made.tokens_S, np.memmap)
-    assert made.tokens_S.tolist() == flat(encoded_chunks(TEXTS, Lines(WORDS), 1))[0]
+    assert made.tokens_S.tolist() == flat(encoded_chunks(TEXTS, LineEncoder(WORDS), 0))[0]
     assert made.unknown == int((made.tokens_S == UNK).sum()) > 0
     start, end = messages
     assert start == "data: encoding the text: 2,000 of them, in 2 processes"
     assert end.startswith("data: encoded the text in ")
-    again = encode(Lines(WORDS))
+    again = encode(LineEncoder(WORDS))
     assert again.unknown == made.unknown and again.starts_N.tolist() == made.starts_N.tolist()
     assert len(messages) == 2
 
 
 def test_lines_and_documents_have_files_of_their_own(cache):
-    assert len(encode(Lines(WORDS)).tokens_S) != len(encode(Documents(WORDS)).tokens_S)
+    assert len(encode(LineEncoder(WORDS)).tokens_S) != len(encode(DocumentEncoder(WORDS)).tokens_S)
     assert len(list(cache.iterdir())) == 4
 
 
+def test_what_is_wrong_with_the_text_is_not_told_of_the_cache(cache, messages):
+    def texts():
+        yield from TEXTS[:900]
+        raise OSError(5, "Input/output error")
+
+    for checksum in (None, b"1"):
+        with pytest.raises(UserError, match=r"^cannot encode the text: \[Errno 5\] Input/output error$"):
+            encode(LineEncoder(WORDS), texts(), size=1, checksum=checksum, count=2000)
+    assert not any("cache" in message for message in messages)
+    assert not list(cache.iterdir())
+
+
 def test_without_a_checksum_no_file_is_left(cache):
-    made = encode(DroppingLines(BPE, 0.2, 1, 2, 0), checksum=None)
+    made = encode(DroppingLineEncoder(BPE, 0.2, 1, 2, 0), checksum=None)
     assert isinstance(made.tokens_S, np.memmap) and not list(cache.iterdir())
-    assert made.tokens_S.tolist() == flat(encoded_chunks(TEXTS, DroppingLines(BPE, 0.2, 1, 2, 0), 1))[0]
+    assert made.tokens_S.tolist() == flat(encoded_chunks(TEXTS, DroppingLineEncoder(BPE, 0.2, 1, 2, 0), 0))[0]
     assert (made.tokens_S[made.starts_N[1:] - 1] == EOS).all()
 
 
 CUT_OFF = """
 import sys, time
 from seqlab.data import encoded_text, encoding
-from seqlab.data.encoding import Lines
+from seqlab.data.encoding import LineEncoder
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, make_tokenizer
 encoded_text.CACHED_FROM, encoding.CHUNK = 0, 100
 words = make_tokenizer(["a b c d"], TokenizerSettings("word", 50))
@@ -172,7 +225,7 @@ def texts():
             time.sleep(60)
         yield "a b c d" * (number % 9)
 
-made = encoded_text.encode_texts(texts(), Lines(words), size=1, count=5000, label="it", checksum=b"x")
+made = encoded_text.encode_texts(texts(), LineEncoder(words), size=1, count=5000, label="it", checksum=b"x")
 print(len(made.tokens_S), made.unknown, flush=True)
 """
 

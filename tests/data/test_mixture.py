@@ -12,32 +12,7 @@ from datasets import Dataset
 
 from seqlab.data import mixture
 from seqlab.data.mixture import training_text
-from seqlab.data.parallel_text import ParallelText
-from seqlab.data.tokenizers import TokenizerSettings
 from seqlab.errors import UserError
-
-WORDS = ("red", "blue", "old", "new", "big", "small", "tall", "low", "wet", "dry", "hot", "cold", "far", "near")
-
-
-def sentences(count: int) -> list[str]:
-    """Different sentences of three different words."""
-    return [" ".join(words) for words in itertools.islice(itertools.permutations(WORDS, 3), count)]
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    """Writes a corpus whose target side is the source side in capitals; returns its path prefix."""
-
-    def write(name: str, lines: list[str]) -> str:
-        (tmp_path / f"{name}.en").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        (tmp_path / f"{name}.de").write_text("".join(f"{line.upper()}\n" for line in lines), encoding="utf-8")
-        return str(tmp_path / name)
-
-    return write
-
-
-def text_module(train: str, **options) -> ParallelText:
-    return ParallelText(**{"train": train, "tokenizer": TokenizerSettings("word", 100), "batch_tokens": 40, **options})
 
 
 def rows(dataset) -> list[tuple[str, str]]:
@@ -48,7 +23,7 @@ def numbers(batches) -> list[list[int]]:
     return [batch.index_B.tolist() for batch in batches]
 
 
-def test_several_training_corpora(corpus):
+def test_several_training_corpora(corpus, text_module, sentences):
     """One after the other; what is held out comes from all of them."""
     lines = sentences(200)
     names = [corpus("one", lines[:120]), corpus("two", lines[120:])]
@@ -89,7 +64,7 @@ def write_table(tmp_path, name: str, table: list[tuple[str, ...]]) -> str:
 
 
 @pytest.mark.parametrize("val", [True, False])
-def test_weights_of_training_corpora(corpus, messages, val):
+def test_weights_of_training_corpora(corpus, messages, val, text_module, sentences):
     """How often an epoch has a pair of each, after some are left out and held out; another half in each epoch."""
     lines = sentences(300)
     lines[7] = lines[150] = ""
@@ -111,7 +86,7 @@ def test_weights_of_training_corpora(corpus, messages, val):
     assert drawn[0] != drawn[1]
 
 
-def test_no_weights_are_weights_of_one(corpus):
+def test_no_weights_are_weights_of_one(corpus, text_module, sentences):
     names = [corpus("one", sentences(60)), corpus("two", sentences(90)[60:])]
     plain, ones = (numbers(text_module(names, weights=weights).train_dataloader()) for weights in (None, [1, 1]))
     assert plain == ones
@@ -128,12 +103,12 @@ def test_no_weights_are_weights_of_one(corpus):
         ([0, 0.0], "data.weights are all 0: an epoch would be empty"),
     ],
 )
-def test_bad_weights(weights, message):
+def test_bad_weights(weights, message, text_module):
     with pytest.raises(UserError, match=message):
         text_module(["a", "b"], weights=weights)
 
 
-def test_bad_names_of_corpora(corpus, tmp_path):
+def test_bad_names_of_corpora(corpus, tmp_path, text_module, sentences):
     with pytest.raises(UserError, match=r"data\.train names no corpus"):
         text_module([])
     prefix = corpus("train", sentences(60))
@@ -142,7 +117,7 @@ def test_bad_names_of_corpora(corpus, tmp_path):
         text_module([f"{prefix}.en", f"{prefix}.de"]).text("train")
 
 
-def test_several_references(corpus, tmp_path):
+def test_several_references(corpus, tmp_path, text_module, sentences):
     """They go with the batches of what is scored and into its checksum; training takes the first."""
     table = [(line, line.upper(), line.title()) for line in sentences(60)]
     names = [write_table(tmp_path, "train.tsv", table), corpus("more", sentences(90)[60:])]
@@ -158,7 +133,7 @@ def test_several_references(corpus, tmp_path):
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_a_data_set_in_a_folder_has_splits_of_its_own(tmp_path, monkeypatch, several):
+def test_a_data_set_in_a_folder_has_splits_of_its_own(tmp_path, monkeypatch, several, text_module):
     """As one on the Hub has. Of several corpora, the splits count that all of them have."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     for split in ("train", "validation", "test"):
@@ -173,7 +148,7 @@ def test_a_data_set_in_a_folder_has_splits_of_its_own(tmp_path, monkeypatch, sev
     assert not mixed.has("test")
 
 
-def test_weights_that_leave_nothing_are_refused_before_anything_is_trained(corpus):
+def test_weights_that_leave_nothing_are_refused_before_anything_is_trained(corpus, text_module, sentences):
     data = text_module([corpus("a", sentences(60)), corpus("b", sentences(70)[60:])], weights=[0, 0.001])
     with pytest.raises(UserError, match="leave an epoch without a pair: give larger ones"):
         data.prepare()

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from seqlab.data import encoded_text, encoding
 from seqlab.data.encoded_text import encode_texts
-from seqlab.data.encoding import Lines
+from seqlab.data.encoding import LineEncoder
 from seqlab.data.pairs import EncodedPairs, Ragged
 from seqlab.data.parallel_text import ParallelText
 from seqlab.data.tokenizers import BOS, EOS, UNK, TokenizerSettings, make_tokenizer
@@ -60,7 +60,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_sequences_of_a_file_are_neither_read_nor_copied(cache):
     words = make_tokenizer(SOURCES, TokenizerSettings("word", 500))
-    tokens = encode_texts(SOURCES, Lines(words), size=1, count=90, label="it", checksum=b"1")
+    tokens = encode_texts(SOURCES, LineEncoder(words), size=1, count=90, label="it", checksum=b"1")
     ragged = Ragged.of(tokens)
     assert ragged.lengths_N.dtype == np.int32
     chosen = ragged.select(np.array([80, 3, 41])).select(np.array([2, 0]))

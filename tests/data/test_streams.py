@@ -18,7 +18,7 @@ def text_of(*lengths: int) -> EncodedText:
     tokens, starts = np.arange(sum(lengths), dtype=np.int32) + 10, np.cumsum([0, *lengths[:-1]])
     tokens[np.cumsum(lengths) - 1] = EOS
     count = np.arange(1, len(lengths) + 1)
-    return EncodedText(tokens, starts.astype(np.int64), count, 10 * count, "")
+    return EncodedText(tokens, starts.astype(np.int64), count, 10 * count, "", int((tokens == UNK).sum()))
 
 
 def numbered(count: int) -> EncodedText:
