@@ -14,11 +14,14 @@ from sacrebleu.significance import _compute_p_value, estimate_ci
 from seqlab.errors import UserError
 from seqlab.metrics.base import Metric
 from seqlab.metrics.bootstrap import check_samples, draw, resampled_scores, resolve_seed
-from seqlab.metrics.sacrebleu import reference_lists
+from seqlab.metrics.sacrebleu import SacreBLEU, reference_lists
 
 SAMPLES = {"bs": 1000, "ar": 10000}
 ROWS = 500
 """Trials that are added up at a time, which bounds the memory."""
+ROUNDING = 1e-9
+"""Differences this close to the observed one are equal to it. They count as evidence of chance, but not in sacreBLEU's
+p-values, where hardly any are: a score of few values, such as the share of right sentences, has many."""
 
 
 class Result(NamedTuple):
@@ -88,7 +91,10 @@ def compare(
     for name in others:
         # Each system is drawn for anew with the seed, so that its p-value does not depend on the others.
         base_S, scores_S, differences_S = run(metric, base, systems[name], samples, np.random.default_rng(seed))
-        p_value = float(_compute_p_value(differences_S, abs(scores[first] - scores[name])))
+        observed = abs(scores[first] - scores[name])
+        if not isinstance(metric, SacreBLEU):
+            observed -= ROUNDING * max(1.0, observed)
+        p_value = float(_compute_p_value(differences_S, observed))
         results[name] = Result(scores[name], p_value, *_estimate(scores_S))
         results[first] = Result(scores[first], None, *_estimate(base_S))
     return Comparison(results, metric.signature_of(base.sum(0), **{test: samples, "seed": told}))

@@ -78,7 +78,7 @@ def test_bootstrap_of_tokens_is_that_of_a_loop(metric):
             scores.append([naive(metric, [each[i] for i in drawn]) for each in (base, other)])
         differences = [abs(one - two) for one, two in scores]
         real, mean = abs(naive(metric, base) - naive(metric, other)), sum(differences) / 200
-        p_value = (1 + sum(difference - mean > real for difference in differences)) / 201
+        p_value = (1 + sum(difference - mean >= real - 1e-6 for difference in differences)) / 201
         ordered = sorted(two for _, two in scores)
         result = found.results[name]
         assert result.p_value == p_value
@@ -103,7 +103,7 @@ def test_randomisation_of_tokens_is_that_of_a_loop(metric):
     for tossed in np.random.default_rng(8).integers(2, size=(trials, 25), dtype=bool):
         one = [base[i] if tossed[i] else other[i] for i in range(25)]
         two = [other[i] if tossed[i] else base[i] for i in range(25)]
-        greater += abs(naive(metric, one) - naive(metric, two)) > real
+        greater += abs(naive(metric, one) - naive(metric, two)) >= real - 1e-6
     result = found.results["seed 4"]
     assert result.p_value == (greater + 1) / (trials + 1)
     assert 0.01 < result.p_value < 0.99
@@ -133,6 +133,14 @@ def test_chance_and_certainty(test):
     assert p_value == 1 / 1000
     p_value = compare(metric, of_text(metric, references, half, other_half), test, 999).results["system 1"].p_value
     assert p_value > 0.15
+
+
+def test_one_right_sentence_more_is_no_evidence():
+    """Whoever's the one sentence is that tells the systems apart: the difference is the observed one."""
+    references = [f"sentence {number}" for number in range(40)]
+    one, two = (references[:right] + ["x"] * (40 - right) for right in (1, 2))
+    metric = SequenceAccuracy()
+    assert compare(metric, of_text(metric, references, one, two), "ar", 999).results["system 1"].p_value == 1
 
 
 def test_the_same_system_again_has_the_least_p_value(make):
