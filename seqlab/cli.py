@@ -6,22 +6,25 @@ Nothing here imports torch, so that lists, help and wrong names answer at once.
 import argparse
 import logging
 import os
+import re
 import sys
 from importlib import import_module
 from importlib.metadata import version
 
 from seqlab import registry
-from seqlab.commands import Arguments
+from seqlab.commands import Arguments, write_out
 from seqlab.errors import UserError
 from seqlab.runs import is_first_process
 
 HEAVY = {
     "fit": "train a recipe into a run",
-    "evaluate": "score a run and write what it translated",
+    "evaluate": "score runs, compare them, and write what they translated",
+    "score": "give the log-probability of translations or lines of text that are given",
     "translate": "translate lines from stdin to stdout with a run",
     "generate": "continue a prompt with text from the language model of a run",
     "check": "check that cells do everything that is expected of a cell",
     "bench": "time cells on their engines in turns with torch.nn's own kernels",
+    "export": "write the model of a run into a folder of its own, to be shared",
     "new": "write a project for a cell of your own, which passes its own tests",
 }
 LIGHT = {
@@ -42,10 +45,12 @@ def main(argv: list[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     command = argv[0] if argv and not argv[0].startswith("-") else ""
+    _open_streams()
     _log_to_stderr()
     try:
+        code = 0
         if command in HEAVY:
-            return import_module(f"seqlab.commands.{command}").main(argv[1:]) or 0
+            code = import_module(f"seqlab.commands.{command}").main(argv[1:]) or 0
         elif command in LIGHT:
             import_module("seqlab.commands.listing").main(command, argv[1:])
         elif command:
@@ -55,16 +60,26 @@ def main(argv: list[str] | None = None) -> int:
             )
         else:
             _top_level(argv)
+        write_out("")  # what is wrong with stdout shows now, and not when the interpreter ends
+        return code
     except UserError as error:
-        print(f"seqlab {command}".rstrip() + f": error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"seqlab {command}".rstrip() + f": error: {_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"seqlab {command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read stdout has gone, as in `seqlab cells | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    return 0
+    except (OSError, MemoryError, RuntimeError) as error:
+        print(f"seqlab {command}: error: {_of_system(error)}", file=sys.stderr)
+        return 2
+    finally:
+        _drop_output()
+
+
+def _one_line(text: str) -> str:
+    """A text on one line, without characters that would steer a terminal: it may quote a file from elsewhere."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
 
 
 def _top_level(argv: list[str]) -> None:
@@ -80,6 +95,46 @@ def _top_level(argv: list[str]) -> None:
     parser.add_argument("--version", action="version", version=f"seqlab {version('seqlab')}")
     parser.parse_args(argv)
     parser.print_help()
+
+
+def _of_system(error: Exception) -> str:
+    """One line for what is wrong with the system and not with the input: a full disk, too little memory.
+
+    Raises:
+        Exception: The error, which is none of that.
+    """
+    cause: BaseException = error
+    while isinstance(cause, RuntimeError) and isinstance(cause.__context__, OSError | RuntimeError):
+        cause = cause.__context__  # torch complains a second time of a file that could not be written
+    if isinstance(cause, OSError):
+        return _one_line(f"{cause.strerror or cause}" + (f" ({cause.filename})" if cause.filename is not None else ""))
+    text = _one_line(str(error))
+    if isinstance(error, MemoryError) or re.search(r"allocate memory|not enough memory|out of memory", text):
+        return f"out of memory: smaller sizes, batches or beams need less ({text or 'Python could not have more'})"
+    raise error
+
+
+def _open_streams() -> None:
+    """Opens standard streams that are closed: else the next file that is opened is taken for one.
+
+    Input is empty then, messages go nowhere, and output is refused at the first word, so that none is lost unseen.
+    """
+    modes = {"stdin": ("r", os.O_RDONLY), "stdout": ("w", os.O_RDONLY), "stderr": ("w", os.O_WRONLY)}
+    for number, (name, (mode, flags)) in enumerate(modes.items()):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+
+
+def _drop_output() -> None:
+    """Throws away what is still to be written to stdout, if it takes no more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _log_to_stderr() -> None:

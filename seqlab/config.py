@@ -9,7 +9,7 @@ import inspect
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,26 +24,12 @@ from lightning.pytorch import Trainer
 from seqlab import specs
 from seqlab.data.base import DataModule
 from seqlab.errors import UserError
-from seqlab.flags import Parser, allowed_packages
+from seqlab.flag_help import tidy
+from seqlab.flags import Parser, allowed_packages, check_names, is_of
 from seqlab.tasks.base import Task
+from seqlab.training.rehearsal import stand_ins
 from seqlab.training.settings import TrainingSettings
-
-BRIEF = {
-    "gradient_clip_val",
-    "gradient_clip_algorithm",
-    "accelerator",
-    "devices",
-    "precision",
-    "max_steps",
-    "max_time",
-    "val_check_interval",
-    "accumulate_grad_batches",
-}
-OWN = {
-    *("logger", "enable_progress_bar", "enable_checkpointing", "enable_model_summary", "default_root_dir"),
-    *("reload_dataloaders_every_n_epochs", "fast_dev_run", "limit_train_batches", "overfit_batches"),
-}
-"""Arguments of the trainer that a run sets itself, or that would change which batches make a step."""
+from seqlab.training.trainer_settings import BRIEF, OWN, check_trainer
 
 
 @dataclass
@@ -61,6 +47,12 @@ class CheckpointSettings:
     mode: Literal["max", "min"] = "min"
     patience: int | None = None
     every_n_steps: int = 500
+
+    def __post_init__(self) -> None:
+        if self.patience is not None and self.patience < 0:
+            raise UserError(f"checkpoint.patience must be at least 0, or null for no early stop, not {self.patience}")
+        if self.every_n_steps < 1:
+            raise UserError(f"checkpoint.every_n_steps must be at least 1, not {self.every_n_steps}")
 
 
 @dataclass
@@ -85,7 +77,18 @@ class Settings:
 
     def make_task(self, data: Any) -> Any:
         """The task, with the arguments that come from the data."""
-        filled = {name: getattr(data, name) for name in filled_from_data(self.task_class, self.data_class)}
+        return self._make_task({name: getattr(data, name) for name in self._filled})
+
+    def rehearse_task(self) -> Any:
+        """The task as it will be, without data: with tokenizers that only have a size; None where that cannot be."""
+        tokenizers = stand_ins(self._filled, self.config.data)
+        return None if tokenizers is None else self._make_task(tokenizers)
+
+    @property
+    def _filled(self) -> list[str]:
+        return filled_from_data(self.task_class, self.data_class)
+
+    def _make_task(self, filled: Mapping[str, Any]) -> Any:
         with readable("model"):
             task = self.task_class(**self.built.model, **filled)
             task.train_by(self.built.training)
@@ -94,6 +97,7 @@ class Settings:
     def make_trainer(self, **own: Any) -> Trainer:
         """The trainer; lists given here are added to the configured ones."""
         _quieten_lightning()
+        check_trainer(self.config.trainer)
         values = dict(self.built.trainer)
         for name, value in own.items():
             values[name] = [*(values.get(name) or []), *value] if isinstance(value, list) else value
@@ -114,7 +118,7 @@ def readable(group: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, TypeError, KeyError, MisconfigurationException) as error:
+    except (ValueError, TypeError, KeyError, ImportError, MisconfigurationException) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, UserError):
             cause = cause.__cause__ or cause.__context__
@@ -145,34 +149,36 @@ def parse(recipe: Path, argv: list[str], *, prog: str, brief: bool = False) -> S
     """
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed_packages())
     classes = specs.read_recipe(recipe)
+    check_names(classes, recipe)
     bases = {"task": Task, "data_module": DataModule}
     task_class, data_class = (_import(recipe, key, classes[key], base) for key, base in bases.items())
     parser = Parser(
         prog=prog,
-        usage=f"{prog} [--config FILE] [--seed N] [--data.NAME VALUE] [--model.NAME VALUE] [--trainer.NAME VALUE] ...",
-        description="Defaults are the recipe's; a --config file overrides them, a flag overrides both.",
+        usage=f"{prog} ... [--config FILE] [--seed N] [--GROUP.NAME VALUE] ...",
+        description=f"The settings of {recipe.stem}, whose values are the defaults here. A --config file comes before "
+        f"them, and a flag before both.{' The whole of trainer.* is in --help.' if brief else ''}",
         default_config_files=[recipe],
         allow_abbrev=False,
     )
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file of settings.")
+    parser.add_argument("--config", action=ActionConfigFile, metavar="FILE", help="YAML file of settings.")
     parser.add_argument("--task", type=str, help="Class of the task, by the recipe.")
     parser.add_argument("--data_module", type=str, help="Class of the data module, by the recipe.")
     parser.add_argument("--seed", type=int, default=1, help="Seed of everything random.")
-    parser.add_class_arguments(CheckpointSettings, "checkpoint")
-    parser.add_class_arguments(TrainingSettings, "training")
     parser.add_class_arguments(data_class, "data", instantiate=False)
     parser.add_class_arguments(
         task_class, "model", instantiate=False, skip=set(filled_from_data(task_class, data_class))
     )
+    parser.add_class_arguments(TrainingSettings, "training")
+    parser.add_class_arguments(CheckpointSettings, "checkpoint")
     parser.add_class_arguments(Trainer, "trainer", instantiate=False, skip=OWN)
     if any(action.dest == "data.seed" for action in parser._actions):  # also one that is passed on to a base class
         parser.link_arguments("seed", "data.seed")
     for action in parser._actions:
-        if brief and action.dest.startswith("trainer.") and action.dest.removeprefix("trainer.") not in BRIEF:
-            action.help = argparse.SUPPRESS
-        elif isinstance(action.help, str):
-            action.help = action.help.replace("``", "")  # a docstring's
-    config = parser.parse_flags(_config_files_first(argv))
+        group, _, name = action.dest.partition(".")
+        if group == "trainer" and name:
+            action.help = BRIEF.get(name, argparse.SUPPRESS if brief else action.help)
+    tidy(parser)
+    config = parser.parse_flags(_config_files_first(argv), specs.flat(specs.read_yaml(recipe)))
     for key in ("task", "data_module"):
         if config[key] != classes[key]:
             raise UserError(
@@ -201,6 +207,7 @@ def _config_files_first(argv: list[str]) -> list[str]:
             value = argv[position]
             position += 1
         values = specs.read_yaml(Path(value))
+        check_names(values, Path(value))
         model = values.get("model")
         metrics = model.pop("metrics", None) if isinstance(model, dict) else None
         files.append(f"--config={json.dumps(values)}")
@@ -221,7 +228,7 @@ def _quieten_lightning() -> None:
 def _import(recipe: Path, key: str, path: str, base: type) -> type:
     """The class a recipe names, which must be of an allowed package and a subclass of the base."""
     module, _, name = path.rpartition(".")
-    if module.partition(".")[0] not in allowed_packages():
+    if not is_of(path, allowed_packages()):
         raise UserError(
             f"{recipe}: {key} {path!r} is of none of the allowed packages ({', '.join(allowed_packages())})"
         )

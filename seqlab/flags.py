@@ -1,24 +1,50 @@
 """The parser of recipes and flags: what is wrong is said in one line."""
 
+import inspect
 import re
-from typing import NoReturn
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from seqlab import registry
 from seqlab.errors import UserError
+from seqlab.flag_errors import action_of, explain, known_classes, no_argument
+from seqlab.flag_help import Help
+from seqlab.specs import flat
 
-PACKAGES = ["seqlab", "torch", "lightning", "torchmetrics"]
+OWN = ("cells", "data", "decoding", "metrics", "models", "recurrence", "tasks", "training")
+LIGHTNING = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
+PACKAGES = [
+    *(f"seqlab.{name}" for name in OWN),
+    *("torch.nn", "torch.optim", "torchmetrics"),
+    *(f"lightning.{half}.{name}" for half in ("pytorch", "fabric") for name in LIGHTNING),
+]
+"""Where a recipe may name classes of. No more of torch and Lightning, which have functions that start processes, load
+libraries and run code from the network; what is defined elsewhere is refused under any name that it is imported by."""
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 class Parser(ArgumentParser):
-    """Reports an error as one line."""
+    """Reports an error as one line, and explains itself in few."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **{"formatter_class": Help, **options})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UserError(self._one_line(message)) from ex
+        raise UserError(explain(message, self._actions, allowed_packages())) from ex
 
-    def parse_flags(self, flags: list[str]) -> Namespace:
-        """Parses flags; an argument that a class does not have is told by the whole name of its setting.
+    def parse_flags(self, flags: list[str], given: dict[str, Any] | None = None) -> Namespace:
+        """Parses flags; what is wrong with an argument of a class is told by the whole name of its setting.
+
+        Args:
+            flags: The flags.
+            given: What is set below them, by dotted name.
 
         Raises:
             UserError: A flag is wrong.
@@ -26,62 +52,77 @@ class Parser(ArgumentParser):
         try:
             return self.parse_args(flags)
         except UserError as error:  # of the parser of a class, which does not know what it is parsed for
-            refused = re.fullmatch(r"Option '(\w+)' is not accepted", str(error))
-            if refused is None:
-                raise
-            named = [flag.partition("=")[0].removeprefix("--") for flag in flags]
-            setting = next((name for name in named if name.endswith(f".{refused[1]}")), refused[1])
-            raise UserError(_no_argument(setting)) from error
+            values = {**(given or {}), **_values(flags)}
+            text = str(error)
+            if refused := re.fullmatch(r"Option '(\w+)' is not accepted", text):
+                setting = _whole(refused[1], values)
+                raise UserError(no_argument(setting, self._arguments(setting, values))) from error
+            if refused := re.fullmatch(r"(no setting named ([\w.]+)): the class that .* has no such argument", text):
+                raise UserError(no_argument(refused[2], self._arguments(refused[2], values))) from error
+            name, _, rest = text.partition(": ")
+            if rest and name.isidentifier() and not any(action.dest == name for action in self._actions):
+                raise UserError(f"{_whole(name, values)}: {rest}") from error
+            raise
 
-    def _one_line(self, message: str) -> str:
-        text = " ".join(message.split())
-        known = [action.dest for action in self._actions]
-        if match := re.search(r"unrecognized arguments: -*([\w.]+)", text):
-            elsewhere = [key for key in known if key.endswith("." + match[1].rpartition(".")[2])]
-            return f"no setting named {match[1]}{registry.nearest(match[1], elsewhere or known)}"
-        if match := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):
-            key = f"{match[1]}.{match[2]}"
-            return f"no setting named {key}{registry.nearest(key, known)}"
-        if match := re.search(r"Importing '([\w.]+)' is not allowed", text):
-            packages = ", ".join(allowed_packages())
-            return f"{match[1]} is of none of the packages that a recipe may name classes of ({packages})"
-        if match := re.search(r'Parser key "([\w.]+)":\s+Does not validate against any of the Union', message):
-            return _of_no_type(match[1], message)
-        if match := re.search(r'Parser key "([\w.]+)": (.*)', text):
-            text = f"{match[1]}: " + re.sub(r"a <class '(\w+)'>", r"\1", match[2])
-            return re.sub(r"Expected a dot import path string: (\w+).*", r"there is no class \1", text)
-        return text
+    def _arguments(self, setting: str, values: dict[str, Any]) -> list[str]:
+        """The arguments of the class that a setting is of; none where it cannot be told."""
+        action = action_of(setting, self._actions)
+        group = setting.rpartition(".")[0].removesuffix(".init_args")
+        named = values.get(group) or values.get(f"{group}.class_path") or ""
+        for path in known_classes(action):
+            if path == named or path.endswith(f".{named}"):
+                module, _, name = path.rpartition(".")
+                found = getattr(import_module(module), name)
+                return [name for name in inspect.signature(found).parameters if name not in ("params", "self")]
+        return []
 
 
-def _of_no_type(key: str, message: str) -> str:
-    """One line on a value that is of none of the types that its setting may have, from what the parser says of each."""
-    reasons = [" ".join(reason.split()) for reason in re.findall(r"^    - (.*(?:\n {5,}.*)*)", message, re.MULTILINE)]
-    value = message.rpartition("Given value: ")[2]
-    told = [reason for reason in reasons if not reason.startswith("Expected a <class")]
-    if not told:
-        types = " or ".join(re.sub(r"Expected a <class '(.*)'>", r"\1", reason) for reason in reasons)
-        return f"{key}: Expected {types.replace('NoneType', 'null')}. Got value: {value}"
-    reason = told[0]
-    lacking = re.match(r"the following arguments are required: (.*)", reason)
-    if lacking and (match := re.search(r"class_path='[\w.]*?(\w+)'", value)):
-        return (
-            f"{key}: {match[1]} needs {lacking[1].replace(', ', ' and ')}, as --{key}.{lacking[1].split(',')[0]} VALUE"
-        )
-    if match := re.fullmatch(r"Option '(\w+)' is not accepted", reason):
-        return _no_argument(f"{key}.{match[1]}")
-    if match := re.match(r"Expected a dot import path string: (\w+)", reason):
-        return f"{key}: there is no class {match[1]}"
-    if match := re.match(r"Import path does not correspond to a subclass of (\w+)", reason):
-        return f"{key}: {value} is no subclass of {match[1]}"
-    return f"{key}.{reason}" if value.startswith("NestedArg") else f"{key}: {reason}"
+def _whole(name: str, values: dict[str, Any]) -> str:
+    """The whole name of a setting whose last part is known."""
+    return next((key for key in reversed(list(values)) if key.endswith(f".{name}")), name)
 
 
-def _no_argument(setting: str) -> str:
-    group = setting.rpartition(".")[0]
-    whose = f"the class that {group} names" if group else "the class that it is given to"
-    return f"no setting named {setting}: {whose} has no such argument"
+def _values(flags: list[str]) -> dict[str, Any]:
+    """What flags say, by name; what a ``--config`` holds by dotted name."""
+    values: dict[str, Any] = {}
+    for flag, following in zip(flags, [*flags, ""][1:], strict=True):
+        name, equals, value = flag.partition("=")
+        if name == "--config":
+            values |= flat(yaml.safe_load(value))
+        elif name.startswith("--"):
+            values[name.removeprefix("--")] = value if equals else following
+    return values
 
 
 def allowed_packages() -> list[str]:
-    """The packages whose classes a recipe may name."""
-    return [*PACKAGES, *sorted(registry.plugin_packages() - set(PACKAGES))]
+    """The packages whose classes a recipe may name: some of seqlab and what it stands on, and all of plugins."""
+    plugins = {name for name in registry.plugin_packages() if not name.startswith("__editable__")}
+    return [*PACKAGES, *sorted(plugins - {package.partition(".")[0] for package in PACKAGES})]
+
+
+def is_of(path: str, packages: Iterable[str]) -> bool:
+    """Whether a dotted path is of one of some packages."""
+    return any(f"{path}.".startswith(f"{package}.") for package in packages)
+
+
+def check_names(values: Any, source: Path) -> None:
+    """Makes sure that a file of settings names no function of seqlab or what it stands on, but classes; a setting that
+    takes what can be called would take it, and call it with whatever arguments the file has. Plugins may have such
+    functions.
+
+    Args:
+        values: What the file holds.
+        source: The file.
+
+    Raises:
+        UserError: It does.
+    """
+    for value in flat(values).values():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, dict | list):
+                check_names(text, source)
+            elif isinstance(text, str) and DOTTED.fullmatch(text) and is_of(text, PACKAGES):
+                with suppress(ImportError, AttributeError):  # then the parser says so
+                    found = resolve_name(text)
+                    if callable(found) and not isinstance(found, type):
+                        raise UserError(f"{source}: {text} is no class, and a file of settings may name nothing else")

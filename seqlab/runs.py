@@ -1,10 +1,11 @@
 """A run on disk: one directory with its configuration, checkpoints, logs, scores and pictures."""
 
+import csv
 import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ class Run:
     ::
 
         config.yaml          everything that was set, in full
-        checkpoints/         best.ckpt by the validation score, last.ckpt to go on from
+        checkpoints/         best.ckpt by the validation score, last.ckpt to go on from; of an export: model.safetensors
         logs/                metrics.csv and TensorBoard's events
         curves.png           the learning curves
         summary.json         what the fit ended with
@@ -41,6 +42,7 @@ class Run:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
+        self.exported = self.path / "model.safetensors"
         self.logs = self.path / "logs"
         self.metrics = self.logs / "metrics.csv"
         self.curves = self.path / "curves.png"
@@ -109,6 +111,13 @@ class Run:
             else:
                 entry.unlink()
 
+    def remove(self) -> None:
+        """Removes all of it, and the directory where nothing else is in there."""
+        self.clear()
+        (self.path / ".lock").unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
     def _neighbour(self) -> str:
         """A run of nearly this name beside it, as a question."""
         beside = self.path.parent
@@ -125,7 +134,7 @@ class Run:
 
         if not self.config.is_file():
             raise UserError(f"{self} is not a run (no {self.config.name})")
-        for path in [path for path in (self.best, self.last) if path.is_file()][:1]:
+        for path in [path for path in (self.best, self.last, self.exported) if path.is_file()][:1]:
             self.check_suppliers(path)
         return parse(self.config, argv or [], prog=prog)
 
@@ -153,10 +162,22 @@ class Run:
         """
         if not self.config.is_file():
             raise UserError(f"{self} is not a run (no {self.config.name}){self._neighbour()}")
-        for path in (self.best, self.last):
+        for path in (self.best, self.last, self.exported):
             if path.is_file():
                 return path
-        raise UserError(f"{self} has no checkpoint yet: it ended, or was stopped, before the first one was written")
+        raise UserError(
+            f"{self} has no checkpoint yet: it ended, or was stopped, before the first one was written "
+            f"({self._progress()})"
+        )
+
+    def _progress(self) -> str:
+        """How far a fit got, by its log."""
+        try:
+            with self.metrics.open(encoding="utf-8", newline="") as file:
+                steps = [row["step"] for row in csv.DictReader(file) if row.get("step")]
+        except (OSError, ValueError):  # there is none, or it is damaged
+            steps = []
+        return f"its log ends at step {steps[-1]}" if steps else "it logged no step"
 
 
 def is_first_process() -> bool:
@@ -165,10 +186,10 @@ def is_first_process() -> bool:
 
 
 def load(run: str | Path, device: str | None = None) -> "Task":
-    """The trained task of a run, ready to use.
+    """The trained task of a run or of an export, ready to use.
 
     Args:
-        run: Directory of the run.
+        run: Directory of the run, or what ``seqlab export`` made of it.
         device: Where to put the model, such as ``cpu`` or ``cuda``; a GPU where there is one if None.
 
     Returns:
@@ -212,11 +233,13 @@ def rebuild(settings: "Settings", checkpoint: dict[str, Any], path: Path) -> tup
         UserError: The checkpoint was saved with another configuration.
     """
     from seqlab.training.initial_weights import first_few, misfits
+    from seqlab.training.untrusted import Bounded
 
     data = settings.make_data()
     try:
-        data.load_state_dict(checkpoint[type(data).__qualname__])
-        task = settings.make_task(data)
+        _give_state(data, checkpoint[type(data).__qualname__], path)
+        with Bounded(checkpoint["state_dict"], path):
+            task = settings.make_task(data)
         if wrong := misfits(task.state_dict(), checkpoint["state_dict"]):
             raise UserError(f"{path} does not fit its own tokenizer or the configuration: {first_few(wrong)}")
         task.load_state_dict(checkpoint["state_dict"])
@@ -224,3 +247,17 @@ def rebuild(settings: "Settings", checkpoint: dict[str, Any], path: Path) -> tup
         reason = f"it holds no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise UserError(f"{path} does not fit the configuration: {reason}") from error
     return task, data
+
+
+def _give_state(data: Any, state: Any, path: Path) -> None:
+    """Gives a data module what a checkpoint saved of it.
+
+    Raises:
+        UserError: It is of a wrong type, or damaged.
+        KeyError: It lacks something.
+    """
+    try:
+        data.load_state_dict(state)
+    except (TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: what it saved of the data cannot be read: {reason}") from error

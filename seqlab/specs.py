@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from seqlab.errors import UserError
+from seqlab.strict_yaml import MOST_BYTES, parse_yaml
 
 
 def parse_cell(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -44,7 +45,7 @@ def _value(text: str, spec: str) -> Any:
             return number(text)
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: such as a date in month 13
         raise UserError(f"cell {spec!r}: {text!r} is no value") from error
 
 
@@ -55,11 +56,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: It cannot be read, is not YAML, or holds no settings.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise UserError(f"cannot read {path}: it is no file")
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise UserError(f"{path} holds no settings: it has {size:,} bytes, settings at most {MOST_BYTES:,}")
+        values = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no settings")
     return values
@@ -76,3 +81,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
         if not isinstance(values.get(key), str):
             raise UserError(f"{path} is not a recipe: it names no class as {key!r}")
     return values
+
+
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name."""
+    if not isinstance(values, dict):
+        return {prefix: values}
+    return {name: value for key in values for name, value in flat(values[key], f"{prefix}.{key}".strip(".")).items()}

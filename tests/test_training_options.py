@@ -207,6 +207,7 @@ def test_an_interrupted_fit_says_how_to_go_on(tiny: list[str], tmp_path: Path, s
     ("flags", "expected"),
     [
         (["--training.freeze", "network.encodr.*"], "training.freeze: no parameter is named network.encodr.*; did you"),
+        (["--training.freeze", "embedding"], "did you mean '*embedding*', which is network.encoder.embedding.weight"),
         (["--training.freeze", "network.*"], "training.freeze: network.* leaves no parameter to train"),
         (["--training.l1_penalty", "-1"], "training.l1_penalty must not be negative, not -1.0"),
         (
@@ -226,7 +227,7 @@ def test_an_interrupted_fit_says_how_to_go_on(tiny: list[str], tmp_path: Path, s
         ),
         (["--model.cell", "rrnn:feedbak=main"], "has no option 'feedbak'; did you mean 'feedback'?"),
         (["--model.schedule", "Noam", "--model.schedule.size", "0"], "schedule Noam: size and warmup must be at least"),
-        (["--trainer.gradient_clip_algorithm", "length"], "`gradient_clip_algorithm` length is invalid"),
+        (["--trainer.gradient_clip_algorithm", "length"], "gradient_clip_algorithm must be norm or value"),
     ],
     ids=lambda value: " ".join(value)[-40:] if isinstance(value, list) else "",
 )

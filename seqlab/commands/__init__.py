@@ -4,6 +4,7 @@ A command's module imports torch only inside the functions that need it.
 """
 
 import argparse
+import sys
 from typing import Any, NoReturn
 
 from seqlab.errors import UserError
@@ -49,3 +50,21 @@ class Arguments(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} -h)")
+
+
+def write_out(text: str) -> None:
+    """Writes text to stdout at once, in UTF-8 wherever the command runs.
+
+    Raises:
+        UserError: Nothing can be written there.
+        BrokenPipeError: Whoever read it has gone.
+    """
+    try:
+        sys.stdout.flush()
+        if text:
+            sys.stdout.buffer.write(text.encode())
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write to stdout: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """``seqlab fit``: trains a recipe into a run."""
 
+import argparse
 import itertools
 import logging
 from pathlib import Path
@@ -10,7 +11,7 @@ from seqlab.commands import Arguments
 from seqlab.errors import UserError
 from seqlab.files import write_text
 from seqlab.runs import Run, is_first_process
-from seqlab.specs import parse_cell, read_yaml
+from seqlab.specs import flat, parse_cell, read_yaml
 from seqlab.training.allocator import remember_few_shapes
 
 if TYPE_CHECKING:
@@ -18,14 +19,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("seqlab")
 
+SETTINGS = """settings of every recipe:
+  --data.*              what is read, and how it is cut into tokens and batches
+  --model.*             cells, sizes, optimizer, schedule, scores
+  --training.*          penalties, frozen parameters, weights of another run
+  --checkpoint.*        which checkpoint is the best, early stopping
+  --trainer.*           length, devices, precision
+  --seed N              of everything random
+  --config FILE         YAML file of such settings
+  --print_config        print all settings and end
+
+  seqlab fit --recipe NAME -h       explains those that most runs need
+  seqlab fit --recipe NAME --help   explains all
+"""
+
 
 def main(argv: list[str]) -> None:
     """Finds recipe and run, then trains."""
     parser = Arguments(
         prog="seqlab fit",
-        usage="seqlab fit --recipe NAME|FILE [--run DIR] [--resume] [--overwrite] [--seed N] [--config FILE] "
-        "[--GROUP.KEY VALUE ...]",
-        description="Trains a recipe. A recipe's own settings: seqlab fit --recipe NAME -h (short) or --help (all).",
+        usage="seqlab fit --recipe NAME|FILE [--run DIR] [--GROUP.NAME VALUE] ...\n"
+        "       seqlab fit --run DIR --resume",
+        description="Trains a recipe into a run.",
+        epilog=SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
     parser.add_argument(
@@ -35,16 +52,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run from its last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the directory")
     parser.add_argument(
-        "-h", "--help", action="store_true", help="this help; with --recipe, also the recipe's settings"
+        "-h", "--help", action="store_true", help="this help; with --recipe, the settings of the recipe"
     )
     options, rest = parser.parse_known_args(argv)
     remember_few_shapes()
     if options.help and not options.recipe:
         parser.print_help()
-        print(
-            "\nsettings of every recipe: --seed N, --config FILE, --print_config, --data.*, --model.*, --trainer.*, "
-            "--training.*, --checkpoint.*"
-        )
         return
     if options.resume and options.overwrite:
         raise UserError("--resume and --overwrite contradict each other")
@@ -100,9 +113,10 @@ def _parse(recipe: Path | None, argv: list[str], brief: bool) -> "Settings":
 def train(
     run: Run, settings: "Settings", *, resume: bool, overwrite: bool, recipe: registry.Offer | None = None
 ) -> None:
-    """Trains into a run and ends with a summary, the learning curves and a few examples.
+    """Trains into a run and ends with a few examples, a summary and the learning curves.
 
-    Data and model are made first, so that what is wrong with them leaves nothing behind.
+    Trainer, model and data are made first, so that what is wrong with them leaves nothing behind, and an old run that
+    is to be replaced as it was.
 
     Args:
         run: The run.
@@ -119,55 +133,52 @@ def train(
 
     from seqlab.commands.fit_checks import (
         check_gradient,
-        check_monitor,
-        check_trainer,
+        check_task,
         check_unchanged,
         find_source,
-        flat,
+        first_step,
+        rehearse,
     )
     from seqlab.runs import rebuild, restore
     from seqlab.suppliers import find_suppliers
     from seqlab.tasks.cells import cell_factory
     from seqlab.training.allocator import keep_freed_memory
     from seqlab.training.checkpoints import Record, load_checkpoint
-    from seqlab.training.freezing import trained_parameters
     from seqlab.training.summary import describe_model, write_summary
 
     keep_freed_memory()
     seed_everything(settings.config.seed, workers=True, verbose=False)
-    check_trainer(settings)
     check_gradient(settings)
     for key, cell in vars(settings.config.model).items():
         if _names_cell(key, cell):
-            cell_factory(cell)  # raises what is wrong with its options before a tokenizer is trained
-    checkpoint = load_checkpoint(run.last) if resume else None
-    source = find_source(settings, run) if checkpoint is None else None
-    if checkpoint is not None:
-        check_unchanged(settings, checkpoint)
-        task, data = rebuild(settings, checkpoint, run.last)
-        data.prepare()
-    else:
-        data = settings.make_data()
-        if source is not None:
-            source.give_tokenizers(data)
-        data.prepare()
-        task = settings.make_task(data)
-        if source is not None:
-            log.info("%s", source.give_weights(task, task.training_settings.init_only))
-    check_monitor(settings, task)
+            cell_factory(cell)  # raises what is wrong with its options
     try:
         trainer, throughput = make_trainer(run, settings)
+        checkpoint = load_checkpoint(run.last) if resume else None
+        source = find_source(settings, run) if checkpoint is None else None
+        if checkpoint is not None:
+            check_unchanged(settings, checkpoint)
+            task, data = rebuild(settings, checkpoint, run.last)
+        else:
+            data = settings.make_data()
+            if source is not None:
+                source.give_tokenizers(data)
+            else:
+                rehearse(settings, trainer.max_steps)
+            task = settings.make_task(data)
+            if source is not None:
+                log.info("%s", source.give_weights(task, task.training_settings.init_only))
+        check_task(settings, task, trainer.max_steps)
+        if checkpoint is None and not (source and source.has_started(flat(yaml.safe_load(settings.dump())))):
+            task.initialise()
+            if source is not None:
+                source.check_kept(task)
+        data.prepare()
         suppliers = find_suppliers(task, settings.dump(), recipe)
         if checkpoint is not None:  # a resume need not name the recipe that its run began with
             before = checkpoint["seqlab"].get("suppliers", {})
             suppliers |= {what: before[what] for what in before if what.startswith("recipe ")}
         trainer.callbacks.insert(0, Record(settings.dump(), suppliers))
-        optimizer = task.make_optimizer(trained_parameters(task).values())
-        task.schedule.configure(optimizer, trainer.max_steps)  # raises what it would later
-        if checkpoint is None and not (source and source.has_started(flat(yaml.safe_load(settings.dump())))):
-            task.initialise()
-            if source is not None:
-                source.check_kept(task)
         with ExitStack() as stack:
             if is_first_process():
                 stack.enter_context(run.lock())
@@ -177,7 +188,8 @@ def train(
             log.info("%s", describe_model(task))
             log.info("run: %s%s", run, f", resumed at step {checkpoint['global_step']:,}" if checkpoint else "")
             try:
-                trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
+                with first_step(run, trainer):
+                    trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
             except SystemExit as exit:  # Lightning's answer to Ctrl-C
                 if run.last.is_file():
                     step = load_checkpoint(run.last)["global_step"]

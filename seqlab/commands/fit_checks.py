@@ -1,21 +1,32 @@
 """What a fit checks before it begins, and the run that it starts from."""
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from seqlab import registry
 from seqlab.errors import UserError
-from seqlab.runs import Run
+from seqlab.runs import Run, is_first_process
+from seqlab.specs import flat
 from seqlab.training.checkpoints import load_checkpoint
 from seqlab.training.initial_weights import Source, differing
+from seqlab.training.rehearsal import try_optimizer
 
 if TYPE_CHECKING:
     from seqlab.config import Settings
 
 CHANGEABLE = ("trainer.", "checkpoint.", "data.val", "data.test", "data.workers")
 """Settings that a resumed run may change; another one would make it a run that never was."""
+MOST_SAID = 300
+"""Characters of what torch says of a failure; it goes on with advice for its own developers."""
 
 
 def check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
@@ -33,13 +44,6 @@ def check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
         )
 
 
-def flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name."""
-    if not isinstance(values, dict):
-        return {prefix: values}
-    return {name: value for key in values for name, value in flat(values[key], f"{prefix}.{key}".strip(".")).items()}
-
-
 def check_gradient(settings: "Settings") -> None:
     """What the gradient is scaled to needs no clipping.
 
@@ -52,20 +56,6 @@ def check_gradient(settings: "Settings") -> None:
             f"trainer.gradient_clip_val ({settings.config.trainer.gradient_clip_val}) contradict each other; set one "
             "of them to null"
         )
-
-
-def check_trainer(settings: "Settings") -> None:
-    """Values that the trainer takes and then fails at, or trains without.
-
-    Raises:
-        UserError: There is one.
-    """
-    trainer = settings.config.trainer
-    for name in ("accumulate_grad_batches", "val_check_interval"):
-        if trainer.get(name) is not None and not isinstance(trainer[name], str | dict) and trainer[name] <= 0:
-            raise UserError(f"trainer.{name} must be positive, not {trainer[name]}")
-    if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
-        raise UserError(f"trainer.gradient_clip_val must not be negative, but is {trainer.gradient_clip_val}")
 
 
 def find_source(settings: "Settings", run: Run) -> Source | None:
@@ -88,15 +78,73 @@ def find_source(settings: "Settings", run: Run) -> Source | None:
     return source
 
 
-def check_monitor(settings: "Settings", task: Any) -> None:
-    """The score that chooses checkpoints must be one of the task's.
+def check_task(settings: "Settings", task: Any, max_steps: int) -> None:
+    """What decides over the weights must go together: the scores, the optimizer and the schedule.
+
+    Args:
+        settings: The settings.
+        task: The task, on data or without.
+        max_steps: Optimizer steps of the run, -1 if that is open.
 
     Raises:
-        UserError: It is not.
+        UserError: A score that something listens to is not one of the task's, the optimizer cannot train it, or the
+            schedule needs an end.
     """
     known = [f"val/{name}" for name in task.metrics]
     for key, name in (("checkpoint.monitor", settings.config.checkpoint.monitor), ("schedule", task.schedule.monitor)):
         if name is not None and name not in known:
             raise UserError(
-                f"{key}: no score named {name!r}{registry.nearest(name, known)} (there are: {', '.join(known)})"
+                f"{key}: no score named {name!r}{registry.nearest(name, known)} (there are: {', '.join(known) or 'none'})"
             )
+    optimizer = try_optimizer(task)
+    task.schedule.configure(optimizer, max_steps)
+
+
+def rehearse(settings: "Settings", max_steps: int) -> None:
+    """Makes the task before there is data, so that what is wrong with its settings is said at once.
+
+    The random numbers that this takes are given back: the run is the same with and without it.
+
+    Raises:
+        UserError: Something is wrong.
+    """
+    with isolate_rng():
+        task = settings.rehearse_task()
+        if task is not None:
+            check_task(settings, task, max_steps)
+
+
+@contextmanager
+def first_step(run: Run, trainer: Trainer) -> Iterator[None]:
+    """Training whose first step may fail: what torch then says is told in a line, and nothing is left of the run.
+
+    A later failure is passed on as it is; the run is kept.
+
+    Raises:
+        UserError: The first step failed in torch.
+    """
+    try:
+        yield
+    except Exception as error:
+        if trainer.global_step or run.last.is_file() or isinstance(error, UserError | MisconfigurationException):
+            raise
+        if is_first_process():
+            run.remove()
+        if not isinstance(error, RuntimeError):
+            raise
+        if isinstance(error, torch.OutOfMemoryError):
+            raise UserError(
+                "the first step needs more memory than there is: make batches smaller (data.batch_tokens), and as many "
+                "more of them a step (trainer.accumulate_grad_batches), or the model"
+            ) from error
+        raise UserError(f"the first step failed{_place(error)}: {' '.join(str(error).split())[:MOST_SAID]}") from error
+
+
+def _place(error: Exception) -> str:
+    """Where an error arose, in code that is neither torch's nor Lightning's."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not {"torch", "lightning", "contextlib.py"} & set(Path(frame.filename).parts)
+    ]
+    return f" in {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""

@@ -1,53 +1,38 @@
 """``seqlab generate``: a prompt to the text that a language model continues it with."""
 
+import argparse
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from seqlab.commands import Arguments
+from seqlab.commands import Arguments, write_out
 from seqlab.errors import UserError
 from seqlab.runs import Run
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that would steer a terminal."""
+DRAWING = ("samples", "lines", "temperature", "top_k", "top_p", "repetition_penalty", "seed")
+"""Flags that mean nothing to a search."""
+SEARCHING = ("beam", "n_best", "length_penalty", "length_normalization", "no_repeat_ngram_size", "min_length")
+"""Settings of a search."""
 
 
 def main(argv: list[str]) -> None:
-    """Writes samples to stdout, the first as it is drawn."""
-    parser = Arguments(
-        prog="seqlab generate",
-        usage="seqlab generate RUN [PROMPT] [--length N] [--samples N] [--lines N] [--temperature X] [--top_k K] "
-        "[--top_p P] [--repetition_penalty X] [--unk] [--seed N]",
-        description="Continues a prompt with text drawn from the run's language model. Without PROMPT it is read from "
-        "stdin, where one line feed at the end is left out; on a terminal it is empty: the start of a text. The last "
-        "line of a prompt is open: the text goes on in it. The first sample appears as it is drawn; others, drawn "
-        "beside it, after it.",
-    )
-    parser.add_argument("run", metavar="RUN", type=Run, help="directory of the run")
-    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="the text to go on from, in quotes")
-    parser.add_argument("--length", type=int, default=200, help="the most tokens of a sample (default: 200)")
-    parser.add_argument("--samples", type=int, default=1, help="how many samples (default: 1)")
-    parser.add_argument("--lines", type=int, help="end a sample after this many ends of lines (default: go on)")
-    parser.add_argument(
-        "--temperature", type=float, default=1.0, help="below 1 safer, above 1 wilder, 0 the likeliest (default: 1)"
-    )
-    parser.add_argument("--top_k", type=int, help="draw from the K likeliest tokens only")
-    parser.add_argument("--top_p", type=float, help="draw from the fewest tokens with a probability of P together")
-    parser.add_argument(
-        "--repetition_penalty",
-        type=float,
-        default=1.0,
-        help="above 1 makes tokens rarer that have occurred (default: 1)",
-    )
-    parser.add_argument("--unk", action="store_true", help="allow <unk>, which stands for any unknown word")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, another text (default: 1)")
+    """Writes samples to stdout, the first as it is drawn, or what a search has found."""
+    parser = _parser()
     parsed, rest = parser.parse_known_intermixed_args(argv)  # the prompt may stand behind a flag
     if rest:
         hint = "" if rest[0].startswith("-") else ": a prompt of several words stands in quotes"
         parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
-    options = vars(parsed)
-    run, prompt = options.pop("run"), options.pop("prompt")
+    options = {name: value for name, value in vars(parsed).items() if value is not None}
+    run, prompt = options.pop("run"), options.pop("prompt", None)
+    drawing, searching = ([name for name in names if name in options] for names in (DRAWING, SEARCHING))
+    if "beam" in options and drawing:
+        raise UserError(f"--beam and --{drawing[0]} contradict: what is searched for is not drawn")
+    if searching and "beam" not in options:
+        raise UserError(f"--{searching[0]} has no effect without --beam")
     run.checkpoint()
     if prompt is None:
         prompt = _read_prompt()
@@ -55,14 +40,99 @@ def main(argv: list[str]) -> None:
     from seqlab.runs import load
 
     task: Any = load(run.path)
-    if not hasattr(task, "generate"):
+    verb = "complete" if searching else "generate"
+    if not hasattr(task, verb):
         hint = f" (seqlab translate {run} does what it was made for)" if hasattr(task, "translate") else ""
-        raise UserError(f"{run} does not generate text: its task is {type(task).__name__}{hint}")
-    writer = Writer(prompt, options["samples"])
+        raise UserError(f"{run} does not {verb} text: its task is {type(task).__name__}{hint}")
+    if searching:
+        _complete(task, prompt, options)
+        return
+    writer = Writer(prompt, options.get("samples", 1))
     try:
         task.generate(prompt, **options, stream=writer.write)
     finally:
         writer.close()
+
+
+def _complete(task: Any, prompt: str, options: dict[str, Any]) -> None:
+    """Writes what beam search finds."""
+    from seqlab.decoding.search import Search
+
+    search = Search(**{name: options.pop(name) for name in SEARCHING if name in options})
+    found = task.complete(prompt, search, **options)
+    heads = [
+        f"{number} of {len(found)}: score {part.score:.4f}, log-probability {part.log_probability:.4f}"
+        for number, part in enumerate(found, 1)
+    ]
+    writer = Writer(prompt, len(found), heads)
+    for number, completion in enumerate(found):
+        writer.write(number, completion.text)
+    writer.close()
+
+
+def _parser() -> Arguments:
+    parser = Arguments(
+        prog="seqlab generate",
+        usage="seqlab generate RUN [PROMPT] [--length N] [--samples N] [--lines N] [--temperature X] [--top_k K] "
+        "[--top_p P] [--repetition_penalty X] [--unk] [--seed N]\n"
+        "       seqlab generate RUN [PROMPT] --beam N [--n_best N] [--length N] [...]",
+        description="Continues a prompt with text drawn from the run's language model. Without PROMPT it is read from "
+        "stdin, where one line feed at the end is left out; on a terminal it is empty: the start of a text. The last "
+        "line of a prompt is open: the text goes on in it. The first sample appears as it is drawn; others, drawn "
+        "beside it, after it. With --beam nothing is drawn: the likeliest end of the prompt's last line is searched "
+        "for.",
+    )
+    parser.add_argument("run", metavar="RUN", type=Run, help="directory of the run")
+    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="the text to go on from, in quotes")
+    parser.add_argument("--length", type=int, metavar="N", help="the most tokens of a text (default: 200)")
+    # Not given is left to the task, whose defaults are the ones named here.
+    parser.add_argument(
+        "--unk", action="store_const", const=True, help="allow <unk>, which stands for any unknown word"
+    )
+    _add_drawing(parser.add_argument_group("samples"))
+    _add_searching(parser.add_argument_group("search"))
+    return parser
+
+
+def _add_drawing(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--samples", type=int, metavar="N", help="how many samples (default: 1)")
+    group.add_argument(
+        "--lines", type=int, metavar="N", help="end a sample after this many ends of lines (default: go on)"
+    )
+    group.add_argument(
+        "--temperature", type=float, metavar="X", help="below 1 safer, above 1 wilder, 0 the likeliest (default: 1)"
+    )
+    group.add_argument("--top_k", type=int, metavar="K", help="draw from the K likeliest tokens only")
+    group.add_argument(
+        "--top_p", type=float, metavar="P", help="draw from the fewest tokens with a probability of P together"
+    )
+    group.add_argument(
+        "--repetition_penalty",
+        type=float,
+        metavar="X",
+        help="above 1 makes tokens rarer that have occurred (default: 1)",
+    )
+    group.add_argument("--seed", type=int, metavar="N", help="another seed, another text (default: 1)")
+
+
+def _add_searching(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--beam", type=int, metavar="N", help="search with a beam of this width; 1 is greedy")
+    group.add_argument("--n_best", type=int, metavar="N", help="print the N best with their scores (default: 1)")
+    group.add_argument(
+        "--length_penalty",
+        type=float,
+        metavar="X",
+        help="exponent of the length that scores are divided by (default: 1)",
+    )
+    group.add_argument(
+        "--length_normalization",
+        choices=("average", "wu"),
+        help="which length: tokens, or (5 + tokens) / 6 (default: average)",
+    )
+    group.add_argument(
+        "--no_repeat_ngram_size", type=int, metavar="N", help="write no n-gram of this size twice (default: allow it)"
+    )
+    group.add_argument("--min_length", type=int, metavar="N", help="the fewest tokens of a text (default: 0)")
 
 
 def _read_prompt() -> str:
@@ -83,10 +153,12 @@ class Writer:
     Args:
         prompt: The prompt.
         samples: How many samples there will be.
+        heads: What stands before each if there are several; its number if None.
     """
 
-    def __init__(self, prompt: str, samples: int):
+    def __init__(self, prompt: str, samples: int, heads: Sequence[str] | None = None):
         self.prompt, self.samples = prompt, samples
+        self.heads = heads or [f"sample {number + 1} of {samples}" for number in range(samples)]
         self.is_terminal = sys.stdout.isatty()
         is_plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
         self.bold, self.normal = ("\033[1m", "\033[0m") if self.is_terminal and not is_plain else ("", "")
@@ -96,7 +168,7 @@ class Writer:
         """Writes a piece of a sample, after its head if it is the first one."""
         if sample != self.sample:
             self.close()
-            head = f"--- sample {sample + 1} of {self.samples} ---\n" if self.samples > 1 else ""
+            head = f"--- {self.heads[sample]} ---\n" if self.samples > 1 else ""
             prompt = f"{self.bold}{self._safe(self.prompt)}{self.normal}" if self.prompt else ""
             self._write(f"{head}{prompt}")
             self.sample, self.end = sample, self.prompt[-1:]
@@ -113,5 +185,4 @@ class Writer:
         return CONTROL.sub("\ufffd", text) if self.is_terminal else text
 
     def _write(self, text: str) -> None:
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
+        write_out(text)

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seqlab.commands import SEARCH, Arguments
+from seqlab.commands import SEARCH, Arguments, write_out
 from seqlab.errors import UserError
 from seqlab.runs import Run
 
@@ -55,8 +55,7 @@ def main(argv: list[str]) -> None:
             found = translator.decode(
                 chunk.lines, prefixes=chunk.prefixes or None, first=chunk.first, done=bar.update, **decoding
             )
-        sys.stdout.buffer.write("".join(_output(chunk.first, found, as_list)).encode())
-        sys.stdout.buffer.flush()
+        write_out("".join(_output(chunk.first, found, as_list)))
         if options.attention is not None:
             best = [candidates[0] if candidates else None for candidates in found]
             maps = translator.look(chunk.lines, best, first=chunk.first)
@@ -194,10 +193,9 @@ def _chunks(prefix: Path | None) -> Iterator[Chunk]:
 
 
 def _stdin() -> Iterator[str]:
-    from seqlab.data.lines import decode_line
+    from seqlab.data.lines import decoded
 
-    for number, line in enumerate(sys.stdin.buffer, 1):
-        yield decode_line(line, "stdin", number)
+    return decoded(sys.stdin.buffer, "stdin")
 
 
 def _output(first: int, found: "list[list[Candidate]]", as_list: bool) -> Iterator[str]:

@@ -30,10 +30,6 @@ PROCESSES_FROM = 1 << 23
 """Bytes of text from which on several processes encode it; with less, the time they take to start is not won back."""
 
 
-SERVE = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from seqlab.data.encoding import serve; serve()"
-"""What a helper runs. Ctrl-C reaches it too, but the first process decides what that means: also during the import."""
-
-
 class TextEncoder(Protocol):
     """Makes token ids of texts, and can be pickled."""
 
@@ -185,9 +181,10 @@ class _Helper:
         self._lost = False
         self._chunk: tuple[int, list[str]] = (0, [])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", SERVE],
+            [sys.executable, "-P", "-c", "from seqlab.data.encoding import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            process_group=0,  # out of reach of Ctrl-C: the first process decides what that means
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
         )
 

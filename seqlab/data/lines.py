@@ -7,12 +7,19 @@ form feed, carriage return): others tell of binary data, of UTF-16 or of a termi
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from seqlab.errors import UserError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+OTHER_MARKS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""Byte order marks of encodings that are not read; those of four bytes first, since one begins with one of two."""
 CONTROLS = bytes([*range(9), *range(14, 32)])
 """Those of ASCII that are no white space."""
 
@@ -30,10 +37,7 @@ def lines_of(path: Path) -> Iterator[str]:
     """
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
-                    return
-                yield decode_line(line, str(path), number)
+            yield from decoded(file, str(path))
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -47,6 +51,22 @@ def read_lines(path: Path) -> list[str]:
     return list(lines_of(path))
 
 
+def decoded(lines: Iterable[bytes], file: str) -> Iterator[str]:
+    """The text of lines of a file, without a byte order mark.
+
+    Args:
+        lines: Its lines.
+        file: Its name, for messages.
+
+    Raises:
+        UserError: A line is no text.
+    """
+    for number, line in enumerate(lines, 1):
+        if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
+            return
+        yield decode_line(line, file, number)
+
+
 def decode_line(line: bytes, file: str, number: int) -> str:
     """One line, without its line end.
 
@@ -54,6 +74,8 @@ def decode_line(line: bytes, file: str, number: int) -> str:
         UserError: It is not UTF-8, or holds a control character; the message names file, line and byte.
     """
     place = f"{file}, line {number}"
+    if number == 1 and (other := next((name for mark, name in OTHER_MARKS.items() if line.startswith(mark)), None)):
+        raise UserError(f"{place}: {other}, not UTF-8; convert it with iconv -f {other.lower()} -t utf-8")
     try:
         text = line.rstrip(b"\r\n").decode("utf-8")
     except UnicodeDecodeError as error:

@@ -70,7 +70,7 @@ class Subwords(Tokenizer):
                 minloglevel=3,
                 **options,
             )
-        except RuntimeError as error:
+        except (RuntimeError, OverflowError) as error:
             raise UserError(_explain(str(error), settings, name)) from error
         return cls(model.getvalue())
 

@@ -24,6 +24,8 @@ def json_rows(path: Path) -> Rows:
         place = f"{path}, line {number}"
         try:
             value = json.loads(line)
+        except RecursionError as error:
+            raise UserError(f"{place}: not JSON (brackets within brackets without end)") from error
         except ValueError as error:
             raise UserError(f"{place}: not JSON ({error})") from error
         if not isinstance(value, dict):

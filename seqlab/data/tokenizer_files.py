@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from seqlab.archives import check_archive
 from seqlab.data.prepared import PREPARED, load_prepared
 from seqlab.data.subwords import Subwords
 from seqlab.data.tokenizer import Tokenizer
@@ -57,6 +58,7 @@ def _of_checkpoint(path: Path, target: bool) -> bytes | None:
     """The bytes of a tokenizer that a checkpoint holds in the state of its data module."""
     import torch  # takes seconds, and processes that encode text do without
 
+    check_archive(path)
     try:
         checkpoint: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile):

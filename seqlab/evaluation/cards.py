@@ -38,7 +38,7 @@ def model_card(
     lines = [
         f"# {name}",
         "",
-        f"A {describe_model(task).removeprefix('model: ')}. The {averaged} of step {checkpoint['global_step']:,}.",
+        f"{describe_model(task).removeprefix('model: ')}. The {averaged} of step {checkpoint['global_step']:,}.",
         "",
         f"Trained with {', '.join([*needs, 'torch ' + record['torch']] if 'torch' in record else needs)}.",
         "",

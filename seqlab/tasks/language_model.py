@@ -11,8 +11,10 @@ from torch import Tensor
 
 from seqlab.data.streams import StreamBatch
 from seqlab.data.tokenizers import PAD, Tokenizer
+from seqlab.decoding.completion import Completion, completions
 from seqlab.decoding.continuation import continuations, first_words
 from seqlab.decoding.sampling import Sampling
+from seqlab.decoding.search import Search
 from seqlab.errors import UserError
 from seqlab.metrics import Metric
 from seqlab.models.language_model import RecurrentLanguageModel
@@ -206,6 +208,24 @@ class LanguageModel(Task):
             if stream is not None:
                 stream(number, piece)
         return texts
+
+    def complete(
+        self, prompt: str = "", search: Search | None = None, *, length: int = 200, unk: bool = False
+    ) -> list[Completion]:
+        """Searches for the likeliest ways for a prompt's last line to go on; see
+        :func:`~seqlab.decoding.completion.completions`.
+
+        Args:
+            prompt: The text to go on from, as in :meth:`generate`.
+            search: The settings; a beam of 5 if None.
+            length: The most tokens, not counting the end of the line.
+            unk: Whether ``<unk>`` may be written.
+
+        Raises:
+            UserError: A setting is out of its range.
+        """
+        self.eval()
+        return completions(self.network, self.tokenizer, prompt, search or Search(), length, unk)
 
     def log_probabilities(
         self,

@@ -150,8 +150,9 @@ class LastN(Average):
 class AveragedWeights(Callback):
     """Puts averages in the place of a task's weights while it is validated, and beside them into checkpoints.
 
-    The values are exchanged in place, so parameters that are shared stay shared. Buffers, and parameters that are not
-    trained, are left alone.
+    The values are exchanged in place, so parameters that are shared stay shared. Parameters that are not trained are
+    left alone. So are buffers, as ``torch.optim.swa_utils.AveragedModel`` does unless it is told otherwise: the running
+    statistics of a batch normalisation, which are averages already, are those of the newest weights.
 
     Args:
         average: The average; if None, the optimizer's where it is an :class:`Averages`, else there is none.

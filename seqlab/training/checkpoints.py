@@ -10,8 +10,11 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
+from seqlab.archives import check_archive
 from seqlab.errors import UserError
 from seqlab.files import replacing
+from seqlab.training import exports
+from seqlab.training.untrusted import check_contents
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
@@ -27,26 +30,28 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def load_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
-    """Reads a checkpoint onto the CPU; only tensors, numbers and text are accepted.
+    """Reads a checkpoint, or the weights of an export, onto the CPU; only tensors, numbers and text are accepted.
 
     Args:
         path: The file.
         mmap: Leave the tensors on the disk until they are used, for who asks only what it says of itself.
 
     Raises:
-        UserError: It is missing, damaged, or not one of seqlab's.
+        UserError: It is missing, damaged, or not one of seqlab's, or it holds anything else.
     """
     if not path.is_file():
-        raise UserError(f"no checkpoint {path}")
+        raise UserError(f"no checkpoint {path}{' (it is a folder)' if path.is_dir() else ''}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        if path.suffix == exports.SUFFIX:
+            return check_contents(exports.read_export(path), path)
+        check_archive(path)
+        return check_contents(torch.load(path, map_location="cpu", weights_only=True, mmap=mmap), path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except UserError:
+        raise
     except Exception as error:  # whatever torch says of a damaged or hostile file
-        raise UserError(
-            f"{path} is no readable checkpoint: {(str(error).splitlines() or ['it is empty'])[0]}"
-        ) from error
-    if not isinstance(checkpoint, dict) or "seqlab" not in checkpoint:
-        raise UserError(f"{path} is not a checkpoint of seqlab")
-    return checkpoint
+        raise UserError(f"{path} is no readable checkpoint: {(str(error).splitlines() or ['damaged'])[0]}") from error
 
 
 class Record(Callback):

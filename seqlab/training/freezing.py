@@ -26,15 +26,27 @@ def matching(names: Iterable[str], patterns: Sequence[str], setting: str) -> lis
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             parts = [name.split(".") for name in names]
-            groups = [f"{'.'.join(name[:depth])}.*" for depth in (2, 3, 1, 4) for name in parts if depth < len(name)]
-            known = list(dict.fromkeys([*names, *groups]))
             shown = sorted({f"{'.'.join(name[:2])}{'.*' if len(name) > 2 else ''}" for name in parts})
             rest = ", ..." if len(shown) > MOST_GROUPS else ""
             raise UserError(
-                f"{setting}: no parameter is named {pattern}{nearest(pattern, known)} "
+                f"{setting}: no parameter is named {pattern}{_meant(pattern, names)} "
                 f"(there are: {', '.join(shown[:MOST_GROUPS])}{rest})"
             )
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _meant(pattern: str, names: Sequence[str]) -> str:
+    """What may have been meant: the nearest name or group, the pattern with any text around it, or the nearest part."""
+    parts = [name.split(".") for name in names]
+    groups = [f"{'.'.join(name[:depth])}.*" for depth in (2, 3, 1, 4) for name in parts if depth < len(name)]
+    if close := nearest(pattern, dict.fromkeys([*names, *groups])):
+        return close
+    around = f"*{pattern.strip('*')}*"
+    if matched := [name for name in names if fnmatchcase(name, around)]:
+        more = f" and {len(matched) - 1} more" if len(matched) > 1 else ""
+        return f"; did you mean {around!r}, which is {matched[0]}{more}?"
+    words = {part: f"*{part}*" for name in parts for part in name if not part.isdigit()}
+    return nearest(around, words.values())
 
 
 def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -24,18 +24,28 @@ class Throughput(Callback):
         self.tokens, self.seconds = 0, 0.0
         self.recent = 0.0
         """Tokens per second over the last moments: an exponential mean with a memory of about 50 batches."""
-        self._started = 0.0
+        self._started, self._before = 0.0, 0.0
+        self._begun: float | None = None
 
     def state_dict(self) -> dict[str, float]:
         """What was measured so far, so that a resumed run goes on adding."""
-        return {"tokens": self.tokens, "seconds": self.seconds}
+        return {"tokens": self.tokens, "seconds": self.seconds, "wall": self.wall}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up a saved state."""
         self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
+        self._before = state_dict.get("wall", self.seconds)  # which older checkpoints lack
+
+    @property
+    def wall(self) -> float:
+        """Seconds of the whole training, validations included."""
+        return self._before + (0.0 if self._begun is None else time.perf_counter() - self._begun)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.perf_counter()
+        self._started = self._begun = time.perf_counter()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._before, self._begun = self.wall, None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()

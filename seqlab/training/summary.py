@@ -1,10 +1,12 @@
 """What a fit says when it begins and ends."""
 
+import itertools
 import json
 import logging
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 from seqlab.files import write_text
 from seqlab.training.curves import draw_curves
@@ -12,6 +14,9 @@ from seqlab.training.freezing import trained_parameters
 from seqlab.training.logs import Throughput, read_rows
 
 log = logging.getLogger("seqlab")
+
+EXAMPLES = 3
+"""Of those a task shows: more would push what follows off the screen."""
 
 
 def describe_model(task: Any) -> str:
@@ -28,7 +33,8 @@ def count_parameters(task: Any) -> int:
 
 
 def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: Throughput, checkpoint: Any) -> None:
-    """Writes ``summary.json`` and ``curves.png``, and prints scores, cost, places and some examples.
+    """Writes ``summary.json`` and ``curves.png``, and prints some examples, places, cost, scores and
+    commands to go on with.
 
     Args:
         run: The :class:`~seqlab.runs.Run`.
@@ -40,36 +46,67 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
     """
     best = best_row(run, checkpoint.monitor, checkpoint.mode)
     scores = {name: float(value) for name, value in best.items() if name.startswith("val/")}
-    ended = (
-        "max_steps" if trainer.global_step >= trainer.max_steps > 0 else "early stopping or a limit of epochs or time"
-    )
+    cause, ended = ended_by(trainer, checkpoint)
     summary = {
-        "ended_by": ended,
+        "ended_by": cause,
         "steps": trainer.global_step,
         "best_step": int(best["step"]) if best else None,
         "scores": scores,
         "signatures": trainer.lightning_module.validation_signatures or task.signatures(),
         "training_seconds": round(throughput.seconds, 1),
+        "wall_seconds": round(throughput.wall, 1),
         "tokens_per_second": round(throughput.mean, 1),
         "parameters": count_parameters(task),
         "engines": task.engines(),
     }
     write_text(run.summary, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     draw_curves(run.metrics, run.curves, f"{run.path.name}: {describe_model(task).removeprefix('model: ')}")
-    for line in task.examples(data):
+    for line in itertools.islice(task.examples(data), EXAMPLES):
         log.info("%s", line)
     step = best["step"] if best else trainer.global_step
-    minutes, seconds = divmod(round(throughput.seconds), 60)
+    use = {"translate": " < in.txt", "generate": ' "..."'}
+    commands = [f"seqlab {command} {run}{rest}" for command, rest in use.items() if hasattr(task, command)]
     rows = {
-        "best checkpoint": f"{run.checkpoint()}, step {step} of {trainer.global_step}",
-        **{name: f"{value:.2f}" for name, value in scores.items()},
-        "ended by": ended,
-        "training": f"{minutes} min {seconds} s, {throughput.mean:,.0f} {task.unit}/s",
         "learning curves": str(run.curves),
         "logs": f"{run.metrics} (tensorboard --logdir {run.logs})",
+        "ended by": ended,
+        "time": f"{_spelled(throughput.wall)}, of which training {_spelled(throughput.seconds)}",
+        "speed": f"{throughput.mean:,.0f} {task.unit}/s",
+        "best checkpoint": f"{run.checkpoint()}, step {step} of {trainer.global_step}",
+        **{name: f"{value:.2f}{' *' if name == checkpoint.monitor else ''}" for name, value in scores.items()},
+        "next": f"seqlab evaluate {run}",
     }
     width = max(map(len, rows))
-    print("\n".join(f"{name:<{width}}  {value}" for name, value in rows.items()))
+    lines = [f"{name:<{width}}  {value}" for name, value in rows.items()]
+    print("\n".join([*lines, *(f"{'':<{width}}  {command}" for command in commands)]))
+
+
+def ended_by(trainer: Any, checkpoint: Any) -> tuple[str, str]:
+    """What ended a fit: the setting, and in words.
+
+    Args:
+        trainer: The :class:`~lightning.pytorch.Trainer`, which has ended.
+        checkpoint: Which score early stopping listened to.
+    """
+    stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
+    if trainer.global_step >= trainer.max_steps > 0:
+        return "max_steps", f"trainer.max_steps, {trainer.max_steps:,}"
+    if any(stop.stopped_epoch or stop.wait_count >= stop.patience for stop in stops):
+        many = "" if checkpoint.patience == 1 else "s"
+        waited = f"no better {checkpoint.monitor} in {checkpoint.patience} validation{many}"
+        return "early stopping", f"early stopping: {waited} (checkpoint.patience)"
+    if any((timer.time_remaining() or 1) <= 0 for timer in timers):
+        return "max_time", "trainer.max_time"
+    epochs = trainer.max_epochs
+    if epochs is not None and 0 <= epochs <= trainer.current_epoch:
+        return "max_epochs", f"trainer.max_epochs, {epochs:,}"
+    return "stopped", "a callback of its own"
+
+
+def _spelled(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return (f"{hours} h " if hours else "") + f"{rest // 60} min" + ("" if hours else f" {rest % 60} s")
 
 
 def best_row(run: Any, monitor: str, mode: str) -> dict[str, Any]:

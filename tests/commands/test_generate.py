@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import seqlab as package
 from seqlab.cli import main
 from seqlab.commands import generate
 from seqlab.tasks.language_model import LanguageModel
@@ -23,58 +22,8 @@ Seqlab = Callable[..., subprocess.CompletedProcess]
 COMMAND = [sys.executable, "-m", "seqlab", "generate"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm"}
 ENVIRONMENT.pop("NO_COLOR", None)
-RECIPE = """
-task: seqlab.tasks.language_model.LanguageModel
-data_module: seqlab.data.language_text.LanguageText
-data:
-  train: {folder}/train.txt
-  val: {folder}/val.txt
-  tokenizer: {{kind: word, vocab_size: 40}}
-  streams: 7
-  window: 11
-  validation_streams: 3
-model:
-  cell: gru
-  embedding_size: 24
-  hidden_size: 24
-  layers: 1
-  metrics: {{perplexity: Perplexity}}
-  optimizer: {{class_path: torch.optim.Adam, init_args: {{lr: 0.02}}}}
-trainer:
-  accelerator: cpu
-  max_steps: 60
-  max_epochs: -1
-  num_sanity_val_steps: 0
-  val_check_interval: 60
-  check_val_every_n_epoch: null
-"""
 ANIMALS = ("dog", "cat", "bird", "horse", "fox")
 VERBS = ("sees", "hears", "likes")
-
-
-@pytest.fixture(scope="module")
-def fitted(seqlab: Seqlab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A language model of lines such as "the dog sees the cat .", and what its fit ended with."""
-    folder = tmp_path_factory.mktemp("language")
-    lines = [f"the {a} {verb} the {b} ." for a in ANIMALS for verb in VERBS for b in ANIMALS]
-    (folder / "train.txt").write_text("".join(f"{lines[n * 31 % 75]}\n" for n in range(600)), encoding="utf-8")
-    (folder / "val.txt").write_text("the dog\n\nthe odd  dog sees the fox and it hears the\tcat .\nthe cat .\n" * 5)
-    (folder / "tiny.yaml").write_text(RECIPE.format(folder=folder))
-    done = seqlab("fit", "--recipe", folder / "tiny.yaml", "--run", folder / "run")
-    assert done.returncode == 0, done.stderr.decode()
-    return folder / "run", done.stderr.decode()
-
-
-@pytest.fixture(scope="module")
-def run(fitted: tuple[Path, str]) -> Path:
-    return fitted[0]
-
-
-@pytest.fixture(scope="module")
-def model(run: Path) -> LanguageModel:
-    model = package.load(run, device="cpu")
-    assert isinstance(model, LanguageModel)
-    return model
 
 
 def test_a_fit_ends_with_an_example(fitted: tuple[Path, str]) -> None:
@@ -215,7 +164,7 @@ def test_an_interrupted_text_ends_its_line(run: Path, interruptible: None) -> No
         (["--seed", "-1"], "seed must not be negative, but is -1"),
         (["--length", "ten"], "argument --length: invalid int value: 'ten' (see seqlab generate -h)"),
         (["dog"], "unrecognized arguments: dog: a prompt of several words stands in quotes (see seqlab generate -h)"),
-        (["--beam", "5"], "unrecognized arguments: --beam"),
+        (["--beams", "5"], "unrecognized arguments: --beams"),
     ],
 )
 def test_wrong_flags_take_one_line(

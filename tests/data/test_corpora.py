@@ -2,6 +2,8 @@
 
 import gzip
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +113,23 @@ def test_only_a_line_feed_ends_a_line(write, character):
     source, target = read(write("corpus.de", "ein Haus\nzwei\n").removesuffix(".de"))
     assert source == [f"one{character}house", "two"]
     assert target == EXPECTED[1]
+
+
+@pytest.mark.parametrize("byte", [0, 1, 8, 14, 27, 31])
+def test_control_characters_are_no_text(write, byte):
+    """With file, line, byte and a command that takes out just these."""
+    write("corpus.en", b"one house\ntwo\n")
+    write("corpus.de", b"ein\t\x0b\x0c\rHaus\nz" + bytes([byte]) + b"wei\n")
+    folder = write("corpus.fr", b"").removesuffix("corpus.fr")
+    message = error(f"{folder}corpus")
+    assert message.startswith(f"{folder}corpus.de, line 2: byte 2 is ")
+    assert ("a NUL (is it binary, or UTF-16?)" if byte == 0 else f"the control character 0x{byte:02x}") in message
+    command = message.partition("for example with ")[2]
+    assert command == r"tr -d '\000-\010\016-\037'"
+    damaged = Path(f"{folder}corpus.de").read_bytes()
+    cleaned = subprocess.run(["sh", "-c", command], input=damaged, capture_output=True).stdout
+    write("corpus.de", cleaned)
+    assert read(f"{folder}corpus")[1] == ["ein\t\x0b\x0c\rHaus", "zwei"]
 
 
 def test_missing_file_is_named(files, write, tmp_path):

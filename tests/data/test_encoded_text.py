@@ -9,6 +9,7 @@ import pytest
 
 from seqlab.data import encoded_text
 from seqlab.data.encoded_text import Sizes, decode_text, encode_documents, encode_text
+from seqlab.data.streams import Documents
 from seqlab.data.tokenizers import EOS, UNK, Tokenizer, TokenizerSettings, make_tokenizer
 
 DOCUMENTS = ["one two\n\n three", "two", "", "four  one\nfünf"]
@@ -77,6 +78,24 @@ def test_sizes_are_of_the_raw_text():
         == 3
         == (encode_documents(DOCUMENTS, small).tokens_S == UNK).sum()
     )
+
+
+def test_text_that_is_changed_is_counted():
+    """All of it, where capitals or the like may have become others."""
+    lower = make_tokenizer(TEXT.split("\n"), TokenizerSettings("word", 100, lowercase=True))
+    encoded = encode_documents(DOCUMENTS, lower)
+    assert encoded.sizes == Sizes(words=14, bytes=len(TEXT.encode()), unknown=0, changed=len(TEXT.encode()))
+    documents = Documents(encoded)
+    assert documents.batch(np.array([1]), 1).sizes == Sizes(words=2, bytes=4, unknown=0, changed=4)
+    assert encode_documents(DOCUMENTS, tokenizer()).sizes.changed == 0
+
+
+def test_unknown_tokens_of_a_mapped_text_are_counted_once(cache, monkeypatch):
+    """They are kept with it, whose file is not read for them again."""
+    small = tokenizer(vocab_size=4 + 2)
+    expected = encode_documents(DOCUMENTS, small).sizes
+    monkeypatch.setattr(np, "count_nonzero", None)
+    assert encode_documents(DOCUMENTS, small).sizes == expected and expected.unknown == 3
 
 
 def test_words_of_a_word_model_are_its_tokens():

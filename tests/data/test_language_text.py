@@ -170,3 +170,16 @@ def test_tokens_of_a_large_text_are_not_made_twice(files, tmp_path, monkeypatch,
     data = language_text(**files)
     data.prepare()
     assert data.describe("train")["tokens"] == len(stream_of(data, "train"))
+
+
+def test_documents_too_long_to_score_are_told_of(files, write_lines, language_text, messages):
+    """Where each is an example on its own; a stream is cut into windows."""
+    val = write_lines("long.txt", ["red blue", "red " * 31])
+    options = {"train": files["train"], "val": val, "max_length": 3}
+    language_text(**options, stateful=False).encoded("val")
+    assert messages[-1].startswith(
+        "data: 1 examples of data.val have over 30 tokens (number 2 has 32): they are scored"
+    )
+    messages.clear()
+    language_text(**options).encoded("val")
+    assert not [message for message in messages if "over 30 tokens" in message]

@@ -114,6 +114,8 @@ def test_a_bad_line_of_tsv_is_placed(write):
     assert error(name).startswith(f"{name}, line 2: 3 columns, but line 1 has 2 (")
     name = write("d.tsv", b"one\tein\ntwo\tzw\xf6lf\n")
     assert error(name).startswith(f"{name}, line 2: not UTF-8 (byte 7 is 0xf6)")
+    name = write("e.tsv", b"one\tein\ntwo\tzw\x1bei\n")
+    assert error(name).startswith(f"{name}, line 2: byte 7 is the control character 0x1b, which is no text")
 
 
 NO_KEY = "name another with data."
@@ -134,6 +136,7 @@ NO_KEY = "name another with data."
         ('{"en": "one", "de": null}', "'de' is not text but null"),
         ('{"en": "one", "de": ["ein"]}', "'de' is an array, unlike that of "),
         ('{"en": "a\\ud800b", "de": "ein"}', "'en' holds half of a surrogate pair"),
+        ('{"en": "one", "de": "\\u00fc\\u0000"}', "'de': byte 3 is a NUL (is it binary, or UTF-16?), which is no text"),
     ],
 )
 def test_a_bad_line_of_jsonl_is_placed(write, line, message):
@@ -159,6 +162,8 @@ def test_bad_parquet(write, tmp_path):
     assert error(name) == f"{name}: no column 'de' (its columns: id, en, fr); {NO_KEY}target_key"
     name = write_parquet(tmp_path / "b.parquet", keyed([*PAIRS, ("four", None)], nested=True))
     assert error(name) == f"{name}, row 4: 'de' is not text but null"
+    name = write_parquet(tmp_path / "d.parquet", keyed([*PAIRS, ("fo\x07ur", "vier")]))
+    assert error(name) == f"{name}, row 4: 'en': byte 3 is the control character 0x07, which is no text; take it out"
     name = write("c.parquet", "en")
     assert error(name).startswith(f"{name}: not a readable parquet file (")
 
@@ -203,6 +208,24 @@ def test_a_data_set_in_a_folder(tmp_path, nested):
     if not nested:
         columns = "(its columns: id, en, de)"
         assert error(name, target_key="fr") == f"{name}, train: no column 'fr' {columns}; {NO_KEY}target_key"
+
+
+@pytest.mark.parametrize("files", [{}, {"README.md": "a data set"}, {"data.bin": "x"}])
+def test_a_folder_without_data_files(tmp_path, write, files):
+    """The Hub has no part in it."""
+    for name, content in files.items():
+        write(name, content)
+    advice = "give each split one, such as train.jsonl and validation.jsonl, or train.parquet"
+    name = f"hub:{tmp_path}"
+    assert error(name) == f"cannot load {name} from the folder {tmp_path}: it has no data files; {advice}"
+
+
+def test_what_else_is_wrong_with_a_folder(tmp_path, write):
+    write("train.jsonl", '{"en": "one", "de":\n')
+    message = error(f"hub:{tmp_path}")
+    assert message.startswith(f"cannot load hub:{tmp_path} from the folder {tmp_path}: JSON parse error: ")
+    for path in (f"{tmp_path}/nowhere", "./nowhere", "../nowhere"):
+        assert error(f"hub:{path}") == f"hub:{path}: there is no folder {path}"
 
 
 def test_references_of_a_data_set(tmp_path, write):

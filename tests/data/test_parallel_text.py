@@ -183,3 +183,19 @@ def test_prepare_finds_what_is_wrong_with_any_split(corpus, text_module, sentenc
     for split in ("val", "test"):
         with pytest.raises(UserError, match="nowhere"):
             text_module(train, **{split: "nowhere"}).prepare()
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_sentences_too_long_to_score_are_told_of(corpus, text_module, sentences, messages, split):
+    """Nothing is left out of what is scored; of training pairs long ones are left out, and counted."""
+    lines = sentences(30)
+    lines[11], lines[20] = " ".join(lines[:11] * 2), " ".join(lines[:10] * 2)
+    names = {"val": corpus("short", lines[:5]), split: corpus("long", lines)}
+    module = text_module(corpus("train", lines), max_length=6, **names)
+    module.encoded("train")
+    assert "data: 28 training pairs; left out 0 with an empty side, 2 with a side of over 6 tokens" in messages
+    assert len(module.encoded(split)) == 30
+    assert messages[-1] == (
+        f"data: 1 examples of data.{split} have over 60 tokens (number 12 has 67): they are scored too, however long "
+        "that takes; cut them up, or leave them out"
+    )

@@ -256,3 +256,14 @@ def test_without_a_network_one_line_says_what_else_there_is():
 def test_compressed_rows_are_rows(write):
     rows = "".join(json.dumps({"text": text}) + "\n" for text in ("one", "two"))
     assert text_corpus(write("a.jsonl.gz", gzip.compress(rows.encode())), "train")["text"] == ["one", "two"]
+
+
+def test_control_characters_are_no_text(write):
+    """White space but for them: a page of a text may begin with a form feed."""
+    name = write("a.txt", b"one\n\x0ctwo\nthr\x00ee\n")
+    assert error(name).startswith(
+        f"{name}, line 3: byte 4 is a NUL (is it binary, or UTF-16?), which is no text; take "
+    )
+    name = write("b.jsonl", json.dumps({"text": "one\ntwo\x1b[0m"}))
+    assert error(name).startswith(f"{name}, line 1: 'text': byte 8 is the control character 0x1b, which is no text")
+    assert read(write("c.txt", b"one\n\x0ctwo\n")) == ["one", "\x0ctwo"]

@@ -77,6 +77,19 @@ def test_a_checkpoint_is_a_file_of_its_tokenizer(tmp_path, kind):
         assert make_tokenizer((), TokenizerSettings(file=str(tmp_path / file)), name).model == expected.model
 
 
+def test_a_run_is_a_file_of_its_tokenizer(tmp_path):
+    """All of its checkpoints have the same."""
+    made = make_tokenizer(LINES, TokenizerSettings("word", 60))
+    (tmp_path / "checkpoints").mkdir()
+    message = (
+        rf"^data\.tokenizer\.file: {tmp_path} is a folder without checkpoints: give a run or a SentencePiece model$"
+    )
+    with pytest.raises(UserError, match=message):
+        of_file(tmp_path)
+    torch.save({"ParallelText": {"tokenizer": made.model}}, tmp_path / "checkpoints" / "last.ckpt")
+    assert of_file(tmp_path).model == made.model
+
+
 def test_bytes_of_a_tokenizer_are_a_file(tmp_path):
     made = make_tokenizer(LINES, TokenizerSettings("word", 60))
     (tmp_path / "words").write_bytes(made.model)
@@ -169,3 +182,46 @@ def test_what_is_lossless_is_not_changed(change):
         make_tokenizer(LINES, TokenizerSettings("bpe", 320, lossless=True, **change))
     made = make_tokenizer(LINES, TokenizerSettings("bpe", 320, lossless=True, normalization="none"))
     assert made.decode(made.encode(f"  {LIGATURE}")) == f"  {LIGATURE}"
+
+
+@pytest.mark.parametrize(
+    "setting, value, possible",
+    [("normalization", "nfd", "none, nfc, nfkc"), ("kind", "bep", "unigram, bpe, word, character, byte")],
+)
+def test_misspelt_settings(setting, value, possible):
+    with pytest.raises(UserError, match=rf"^data\.tokenizer\.{setting}: '{value}' is none of {possible}$"):
+        TokenizerSettings(**{setting: value}).check()
+
+
+KEPT = ["the red house", "THE Red house", "caf\u00e9 \ufb01n \u00bd", "cafe\u0301 na\u00efve"]
+
+
+@pytest.mark.parametrize(
+    "settings, keeps",
+    [
+        ({"kind": "word"}, True),
+        ({"kind": "character"}, True),
+        ({"kind": "byte"}, True),
+        ({"kind": "bpe", "vocab_size": 320, "lossless": True}, True),
+        ({"kind": "bpe", "normalization": "none"}, True),
+        ({"kind": "bpe"}, False),
+        ({"kind": "unigram", "vocab_size": 45}, False),
+        ({"kind": "word", "lowercase": True}, False),
+        ({"kind": "byte", "normalization": "nfc"}, False),
+        ({"kind": "bpe", "normalization": "nfkc"}, False),
+    ],
+)
+def test_what_keeps_text(settings, keeps):
+    """What it decodes is the text, of which none is unknown; and what does not keep text has changed some."""
+    made = load_tokenizer(make_tokenizer(KEPT * 3, TokenizerSettings(**{"vocab_size": 60, **settings})).model)
+    assert made.keeps_text == keeps
+    assert ([made.decode(made.encode(line)) for line in KEPT] == KEPT) == keeps
+
+
+def test_files_of_others_keep_text_or_not(tmp_path):
+    foreign(tmp_path / "a.model", model_type="bpe")
+    foreign(tmp_path / "b.model", model_type="bpe", normalization_rule_name="identity")
+    foreign(tmp_path / "c.model", model_type="bpe", normalization_rule_name="nfkc_cf")
+    names = ("a.model", "b.model", "c.model")
+    assert [of_file(tmp_path / name).keeps_text for name in names] == [False, True, False]
+    assert not of_file(tmp_path / "b.model", lowercase=True).keeps_text

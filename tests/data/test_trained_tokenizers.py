@@ -7,6 +7,8 @@ from datasets import Dataset, concatenate_datasets
 
 from seqlab.data import checksums, trained_tokenizers
 from seqlab.data.checksums import column_checksum
+from seqlab.data.pydocs import pydocs
+from seqlab.data.subwords import LONGEST, cut_long
 from seqlab.data.tokenizers import TokenizerSettings, make_tokenizer
 from seqlab.data.trained_tokenizers import spread_evenly, train_tokenizer
 
@@ -106,3 +108,54 @@ def test_a_checksum_is_of_the_texts_however_they_lie(monkeypatch):
 def test_another_text_has_another_checksum(other):
     one = column_checksum(Dataset.from_dict({"a": ["ab", "c"]}), "a")[0]
     assert column_checksum(Dataset.from_dict({"a": other}), "a")[0] != one
+
+
+# ----------------------------------------------------------------------------------------------------------- long lines
+
+
+def test_a_very_long_line_is_trained_on_in_pieces():
+    """At white space where there is any; shorter ones are left alone."""
+    short, words, solid = "a" * LONGEST, "five5 " * 2000, "x" * (2 * LONGEST + 5)
+    pieces = list(cut_long([short, words, "", solid]))
+    assert pieces[0] == short and pieces[-4:] == ["", "x" * LONGEST, "x" * LONGEST, "x" * 5]
+    cut = pieces[1:-4]
+    assert "".join(cut) == words and len(cut) == 3 and max(map(len, cut)) <= LONGEST
+    assert all(piece.split() == ["five5"] * len(piece.split()) for piece in cut)
+
+
+def test_a_megabyte_in_one_line_holds_nothing_up():
+    """Without any space SentencePiece would fail on it."""
+    lines = [*pydocs("val")[0].split("\n"), "ab" * (1 << 19)]
+    made = make_tokenizer(lines, TokenizerSettings("unigram", 150))
+    assert made.decode(made.encode("abab")) == "abab"
+
+
+# ------------------------------------------------------------------------------------------------------------ processes
+
+SETUP = """
+import hashlib, sys
+from datasets import Dataset
+from seqlab.data import trained_tokenizers
+from seqlab.data.tokenizers import TokenizerSettings
+trained_tokenizers.CACHED_FROM, make = 0, trained_tokenizers.make_tokenizer
+corpus = Dataset.from_dict({"text": [f"line {number} of {number % 17}" for number in range(20_000)]})
+
+def telling(*arguments):
+    print("trained", file=sys.stderr)
+    return make(*arguments)
+
+trained_tokenizers.make_tokenizer = telling
+"""
+
+PROCESS = """
+made = trained_tokenizers.train_tokenizer(corpus, ["text"], TokenizerSettings("word", 500))
+print(hashlib.sha256(made.model).hexdigest())
+"""
+
+
+def test_several_processes_at_once(tmp_path, monkeypatch, together):
+    """One trains the tokenizer, the others wait and take it."""
+    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
+    found, told = together(PROCESS, setup=SETUP)
+    assert len(found) == 1 and sum("trained\n" in lines for lines in told) == 1
+    assert len(list((tmp_path / "tokenizers").iterdir())) == 1, "no other file is left"

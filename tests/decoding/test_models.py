@@ -49,7 +49,7 @@ def make(name, seed=4, vocabulary=V):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=1.2, generator=generator)
-        model.output.bias[EOS] += 2
+        model.output.bias[EOS] += 3
     return model
 
 

@@ -37,6 +37,22 @@ class Small(Task):
         return self.given
 
 
+class Translating(Small):
+    def translate(self) -> str:
+        return "ja"
+
+
+def test_what_another_task_does_is_refused_in_a_line():
+    task = Translating({}, {})
+    assert (task.translate(), hasattr(task, "translate"), hasattr(task, "generate")) == ("ja", True, False)
+    with pytest.raises(UserError, match=r"^a task of class Translating does not generate; it has translate\(\.\.\.\)$"):
+        task.generate("One day")
+    with pytest.raises(UserError, match=r"^a task of class Small does not translate$"):
+        _ = Small({}, {}).translate
+    with pytest.raises(AttributeError, match="no attribute 'translat'"):
+        _ = task.translat
+
+
 def test_stacks_of_layers_are_found():
     task = Small({}, {})
     assert task.cell_origins() == {"encoder": f"lstm of seqlab {version('seqlab')}", "last": "Coupled"}

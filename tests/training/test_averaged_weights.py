@@ -62,6 +62,44 @@ class Tied(Task):
         return {"tokens": {"nll": nll_N, "hits": nll_N > 0}}
 
 
+class Normalized(Tied):
+    """With a batch normalisation behind its embedding."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        self.norm = nn.BatchNorm1d(3)
+        self.statistics: list[Tensor] = []
+        self.course = [self.values()]
+
+    def nll(self, batch: Any) -> Tensor:
+        logits_NV = self.output(self.norm(self.embedding(batch.tokens_N)))
+        return nn.functional.cross_entropy(logits_NV, batch.tokens_N, reduction="none")
+
+    def outputs(self, batch: Any, needs: set[str], *, fitting: bool) -> dict[str, Any]:
+        self.statistics = [self.norm.running_mean.clone(), self.norm.running_var.clone()]
+        return super().outputs(batch, needs, fitting=fitting)
+
+
+def test_running_statistics_are_the_newest_as_of_torchs_averaged_model(tmp_path):
+    """In validation and in what is used: there too only the weights are averages."""
+
+    class Reference(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *arguments):
+            reference.update_parameters(pl_module.norm)
+
+    task = Normalized(average=LastN(3, every=1))
+    reference = torch.optim.swa_utils.AveragedModel(task.norm)
+    fit(task, tmp_path / "last.ckpt", steps=3, callbacks=[Reference()])
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    used = Normalized()
+    used.load_state_dict(checkpoint["state_dict"])
+    use_averages(used, checkpoint)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        torch.testing.assert_close(getattr(used.norm, name), getattr(reference.module, name))
+    assert torch.equal(task.statistics[0], used.norm.running_mean) and used.norm.running_mean.abs().sum() > 0
+    assert torch.equal(task.statistics[1], task.norm.running_var)
+
+
 class Note(Callback):
     """Notes the raw weights after each step."""
 

@@ -41,6 +41,11 @@ def test_patterns(patterns: list[str], expected: list[str]) -> None:
         ("net.encoder", r"named net\.encoder; did you mean 'net\.encoder\.\*'\?"),
         ("net.Gain", r"did you mean 'net\.gain'\? \(there are: net\.decoder\.\*, net\.encoder\.\*, net\.gain\)"),
         ("xyz", r"named xyz \(there are: "),
+        (
+            "weight",
+            r"named weight; did you mean '\*weight\*', which is net\.\w+[\w.]*\.weight and \d+ more\? \(there are",
+        ),
+        ("*.wieght", r"named \*\.wieght; did you mean '\*weight\*'\? \(there are"),
     ],
 )
 def test_a_pattern_that_matches_nothing(pattern: str, message: str) -> None:

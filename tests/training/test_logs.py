@@ -146,6 +146,18 @@ def test_throughput(monkeypatch):
         else:
             throughput.on_train_batch_end(trainer, None, None, SimpleNamespace(tokens=tokens), 0)
     assert throughput.mean == pytest.approx(3 * (40 + 10 + 30) / (2 + 1 + 1))
+    assert (throughput.seconds, throughput.wall) == (4, 101)  # the second counts the validation
+    resumed = Throughput()
+    resumed.load_state_dict(throughput.state_dict())
+    resumed.on_train_start(trainer, None)
+    now[0] = 107.0
+    assert resumed.wall == 107
+    resumed.on_train_end(trainer, None)
+    now[0] = 200.0
+    assert resumed.wall == 107
+    older = Throughput()
+    older.load_state_dict({"tokens": 3, "seconds": 4.0})
+    assert older.wall == 4
     assert throughput.recent == pytest.approx(0.98 * (0.98 * 60 + 0.02 * 30) + 0.02 * 90)
 
 
