@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Commands print it on stderr and exit with code 2; from Python it is an ordinary exception.
     """
+
+
+class RankError(UserError):
+    """What ended one of several processes that train together, as that one tells it."""

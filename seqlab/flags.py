@@ -10,13 +10,14 @@ from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
 from seqlab import registry
 from seqlab.errors import UserError
 from seqlab.flag_errors import action_of, explain, known_classes, no_argument
 from seqlab.flag_help import Help
 from seqlab.specs import flat
+from seqlab.strict_yaml import check_bounds
 
 OWN = ("cells", "data", "decoding", "metrics", "models", "recurrence", "tasks", "training")
 LIGHTNING = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
@@ -27,7 +28,20 @@ PACKAGES = [
 ]
 """Where a recipe may name classes of. No more of torch and Lightning, which have functions that start processes, load
 libraries and run code from the network; what is defined elsewhere is refused under any name that it is imported by."""
+GROUPS = ("checkpoint", "data", "model", "trainer", "training")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+_load = get_loader("yaml")
+
+
+def _load_bounded(text: str) -> Any:
+    """Loads a value or a file of settings as the parser does, which reads files that others name by itself."""
+    check_bounds(text)
+    return _load(text)
+
+
+set_loader("yaml", _load_bounded, (yaml.YAMLError,))
 
 
 class Parser(ArgumentParser):
@@ -117,6 +131,9 @@ def check_names(values: Any, source: Path) -> None:
     Raises:
         UserError: It does.
     """
+    for group in GROUPS:
+        if isinstance(values, dict) and isinstance(values.get(group), str):  # the parser would take it for a file
+            raise UserError(f"{source}: {group} has settings of its own, and is not {values[group]!r}")
     for value in flat(values).values():
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, dict | list):

@@ -50,6 +50,19 @@ class StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def check_bounds(text: str) -> None:
+    """Makes sure that a YAML text is not nested deeply and does not unfold far; its keys may be what they like.
+
+    Raises:
+        yaml.YAMLError: It is, or it is no YAML.
+    """
+    loader = StrictLoader(text)
+    try:
+        loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
 def parse_yaml(text: str, name: str) -> Any:
     """What a YAML text says.
 

@@ -50,7 +50,7 @@ LAST = "the class that {} names has no such argument"
             "data.tokenizer has settings of its own, such as --data.tokenizer.NAME VALUE, or is a",
         ),
         ("--model.foo 1", "no setting named model.foo; --help lists them"),
-        ("--model.atention dot", "no setting named model.atention; did you mean 'model.attention'?"),
+        ("--model.attentio dot", "no setting named model.attentio; did you mean 'model.attention'?"),
         ("--model.average EMA --model.average.decay x", "model.average.decay: Expected float. Got value: x"),
         ("--model.optimizer SGD --model.optimizer.lrr 2", "no setting named model.optimizer.lrr: the class"),
         ("--model.optimizer Adamm", "model.optimizer: there is no class Adamm"),

@@ -411,6 +411,25 @@ def test_recipes(
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("data", "x.yaml: data has settings of its own, and is not 'laughs.yaml'"),
+        ("model__search", "laughs.yaml is of none of the packages"),
+        ("data__tokenizer", "laughs.yaml is of none of the packages"),
+    ],
+)
+def test_settings_in_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, expected: str, capfd: pytest.CaptureFixture
+) -> None:
+    """The parser of flags takes the name of a file for what is in it, and reads it by itself."""
+    monkeypatch.chdir(tmp_path)
+    Path("laughs.yaml").write_text(LAUGHS)
+    Path("x.yaml").write_text(recipe(**{setting: "laughs.yaml"}))
+    assert expected in refused(["fit", "--recipe", "x.yaml", "--run", "run"], capfd)
+    assert not Path("run").exists()
+
+
 def test_anchors_are_no_harm(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("a: &a {b: 1, c: [1, 2]}\nd: {<<: *a, e: *a, b: 3}\n")
     own = {"b": 1, "c": [1, 2]}

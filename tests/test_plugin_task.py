@@ -134,7 +134,7 @@ def test_it_learns(trained: tuple[Path, str], data: Path) -> None:
     assert summary["signatures"] == {"accuracy": "per:text"}
     assert list(summary["engines"]) == ["encoder"] and len(summary["engines"]["encoder"]) == 2
     assert f"encoder gru of seqlab {seqlab.__version__}" in shown
-    assert re.search(r"step +30 .*val/accuracy.* texts/s", shown) and re.search(r"^training .* texts/s$", shown, re.M)
+    assert re.search(r"step +30 .*val/accuracy.* texts/s", shown) and re.search(r"^speed .* texts/s$", shown, re.M)
     assert re.search(r"^text   The .*\nlabel  (praise|blame) \(true: (praise|blame)\)$", shown, re.MULTILINE)
 
 

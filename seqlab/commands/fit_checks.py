@@ -91,11 +91,10 @@ def check_task(settings: "Settings", task: Any, max_steps: int) -> None:
             schedule needs an end.
     """
     known = [f"val/{name}" for name in task.metrics]
+    listed = ", ".join(known) or "none"
     for key, name in (("checkpoint.monitor", settings.config.checkpoint.monitor), ("schedule", task.schedule.monitor)):
         if name is not None and name not in known:
-            raise UserError(
-                f"{key}: no score named {name!r}{registry.nearest(name, known)} (there are: {', '.join(known) or 'none'})"
-            )
+            raise UserError(f"{key}: no score named {name!r}{registry.nearest(name, known)} (there are: {listed})")
     optimizer = try_optimizer(task)
     task.schedule.configure(optimizer, max_steps)
 

@@ -177,7 +177,7 @@ def tell_long(split: str, lengths_N: np.ndarray, max_length: int) -> None:
 
     Args:
         split: What they are of. Of training examples, long ones are left out instead.
-        lengths_N: Their lengths.
+        lengths_N: Their tokens, EOS left out.
         max_length: The most tokens of an example of training.
     """
     count = int((lengths_N > LONG * max_length).sum())

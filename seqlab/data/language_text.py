@@ -172,7 +172,7 @@ class LanguageText(DataModule):
         if split != "train":
             tell_unknown(f"tokens of data.{split}", unknown, tokens, "is it text of the same kind?", many=MANY_UNKNOWN)
             if not self.stateful:
-                tell_long(split, documents.target_lengths_N, self.max_length)
+                tell_long(split, documents.target_lengths_N - 1, self.max_length)
             return documents
         log.info(
             "data: %s training tokens in %s documents, %.2f %% of them unknown; a vocabulary of %s",

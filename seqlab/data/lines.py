@@ -7,8 +7,11 @@ form feed, carriage return): others tell of binary data, of UTF-16 or of a termi
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
+from typing import IO
 
 from seqlab.errors import UserError
 
@@ -20,6 +23,8 @@ OTHER_MARKS = {
     b"\xfe\xff": "UTF-16",
 }
 """Byte order marks of encodings that are not read; those of four bytes first, since one begins with one of two."""
+LONGEST = 2**30
+"""Bytes of a line that are read: corpora of one line have a tenth of it, and devices lines without end."""
 CONTROLS = bytes([*range(9), *range(14, 32)])
 """Those of ASCII that are no white space."""
 
@@ -51,20 +56,22 @@ def read_lines(path: Path) -> list[str]:
     return list(lines_of(path))
 
 
-def decoded(lines: Iterable[bytes], file: str) -> Iterator[str]:
-    """The text of lines of a file, without a byte order mark.
+def decoded(file: IO[bytes] | BufferedIOBase, name: str) -> Iterator[str]:
+    """The lines of an open file, without a byte order mark.
 
     Args:
-        lines: Its lines.
-        file: Its name, for messages.
+        file: The file.
+        name: Its name, for messages.
 
     Raises:
-        UserError: A line is no text.
+        UserError: A line is no text, or has no end.
     """
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(iter(partial(file.readline, LONGEST), b""), 1):
         if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
             return
-        yield decode_line(line, file, number)
+        yield decode_line(line, name, number)
+        if len(line) >= LONGEST and not line.endswith(b"\n"):
+            raise UserError(f"{name}, line {number}: over {LONGEST:,} bytes long; cut it up")
 
 
 def decode_line(line: bytes, file: str, number: int) -> str:

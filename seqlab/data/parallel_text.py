@@ -181,7 +181,7 @@ class ParallelText(DataModule):
                 tell_unknown(f"{side} tokens of data.{split}", unknown, tokens, advice)
         if split == "train":
             return self._filtered(pairs)
-        tell_long(split, np.maximum(pairs.source_lengths_N, pairs.target_lengths_N), self.max_length)
+        tell_long(split, np.maximum(pairs.source_lengths_N, pairs.target_lengths_N) - 1, self.max_length)
         return pairs
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 import torch.distributed
 from lightning.pytorch import Trainer
 
-from seqlab.errors import UserError
+from seqlab.errors import RankError, UserError
 
 WHOLE = {
     *("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true"),
@@ -58,18 +58,18 @@ def as_one(trainer: Trainer, run: Path) -> Iterator[None]:
         run: Directory of the run.
 
     Raises:
-        UserError: Another process ended, or this one raised a UserError, which then says whose it is.
+        RankError: Another process ended, or this one raised a UserError and is not the first.
     """
     try:
         yield
     except UserError as error:
         if trainer.global_rank == 0:
             raise
-        raise UserError(f"rank {trainer.global_rank}: {error}") from error
+        raise RankError(f"rank {trainer.global_rank}: {error}") from error
     except RuntimeError as error:
         if trainer.world_size == 1 or not is_of_another(error):
             raise
-        raise UserError(
+        raise RankError(
             f"rank {trainer.global_rank} lost touch with the other {trainer.world_size - 1} at step "
             f"{trainer.global_step:,}: a process of this fit ended or cannot be reached (what it said, if anything, "
             f"is above); go on from the last checkpoint with: seqlab fit --run {run} --resume"

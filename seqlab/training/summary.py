@@ -93,8 +93,8 @@ def ended_by(trainer: Any, checkpoint: Any) -> tuple[str, str]:
     if trainer.global_step >= trainer.max_steps > 0:
         return "max_steps", f"trainer.max_steps, {trainer.max_steps:,}"
     if any(stop.stopped_epoch or stop.wait_count >= stop.patience for stop in stops):
-        many = "" if checkpoint.patience == 1 else "s"
-        waited = f"no better {checkpoint.monitor} in {checkpoint.patience} validation{many}"
+        count = max(1, checkpoint.patience)
+        waited = f"no better {checkpoint.monitor} in {count} validation{'s' if count > 1 else ''}"
         return "early stopping", f"early stopping: {waited} (checkpoint.patience)"
     if any((timer.time_remaining() or 1) <= 0 for timer in timers):
         return "max_time", "trainer.max_time"

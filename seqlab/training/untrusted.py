@@ -13,9 +13,9 @@ from seqlab.errors import UserError
 from seqlab.specs import parse_yaml
 
 FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye}
-ROOM = 4
+ROOM = 8
 """How many times the numbers of a checkpoint its model may make while it is built: values are drawn, then copied."""
-SMALL = 1 << 24
+SMALL = 1 << 20
 
 
 def check_contents(checkpoint: Any, path: Path) -> dict[str, Any]:

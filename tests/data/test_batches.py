@@ -176,6 +176,12 @@ def test_evaluation_plan(count, batch_tokens, world_size):
     """Every pair once over all ranks, in the budget, the same each time; ranks differ by at most one batch."""
     pairs = make_pairs(count, seed=count)
     source, target = steps(pairs)
+    if count < world_size and world_size > 1:
+        with pytest.raises(
+            UserError, match=rf"^{count} validation examples cannot be shared among {world_size} devices"
+        ):
+            plan_evaluation(pairs, batch_tokens, rank=0, world_size=world_size)
+        return
     plans = [plan_evaluation(pairs, batch_tokens, rank=rank, world_size=world_size) for rank in range(world_size)]
     assert sorted(number for plan in plans for batch in as_lists(plan) for number in batch) == list(range(count))
     sizes = [len(plan.batches) for plan in plans]

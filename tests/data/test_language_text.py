@@ -12,8 +12,9 @@ import torch
 from seqlab.data import encoded_text
 from seqlab.data.language_text import LanguageText
 from seqlab.data.pydocs import pydocs
-from seqlab.data.tokenizers import UNK
+from seqlab.data.tokenizers import UNK, TokenizerSettings
 from seqlab.errors import UserError
+from seqlab.metrics import BitsPerByte
 
 
 def test_built_in_text_has_splits_of_its_own(language_text):
@@ -155,10 +156,25 @@ def test_what_a_score_says_of_its_data(files, language_text, stream_of):
         "words": len(text.split()) + 10,
         "bytes": len(text),
         "unknown": 0,
+        "changed": 0,
         "sha256": hashlib.sha256(text).hexdigest(),
         "streams": 2,
     }
     assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_scores_of_text_that_the_tokenizer_changes_compare_with_none(files, language_text, lowercase):
+    """As their signature says."""
+    data = language_text(**files, tokenizer=TokenizerSettings("word", 200, lowercase=lowercase))
+    changed = "|text:changed|compares:no" if lowercase else ""
+    for stateful in (True, False):
+        data.stateful = stateful
+        metric = BitsPerByte()
+        for batch in data.evaluation_batches("test"):
+            metric.update(torch.ones(batch.tokens), batch.sizes)
+        assert float(metric.compute()) > 0
+        assert metric.signature() == f"per:byte|eos:yes|smoothing:no|unknown:0{changed}"
 
 
 def test_tokens_of_a_large_text_are_not_made_twice(files, tmp_path, monkeypatch, language_text, stream_of):
@@ -178,7 +194,7 @@ def test_documents_too_long_to_score_are_told_of(files, write_lines, language_te
     options = {"train": files["train"], "val": val, "max_length": 3}
     language_text(**options, stateful=False).encoded("val")
     assert messages[-1].startswith(
-        "data: 1 examples of data.val have over 30 tokens (number 2 has 32): they are scored"
+        "data: 1 examples of data.val have over 30 tokens (number 2 has 31): they are scored"
     )
     messages.clear()
     language_text(**options).encoded("val")

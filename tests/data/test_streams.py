@@ -18,7 +18,7 @@ def text_of(*lengths: int) -> EncodedText:
     tokens, starts = np.arange(sum(lengths), dtype=np.int32) + 10, np.cumsum([0, *lengths[:-1]])
     tokens[np.cumsum(lengths) - 1] = EOS
     count = np.arange(1, len(lengths) + 1)
-    return EncodedText(tokens, starts.astype(np.int64), count, 10 * count, "", int((tokens == UNK).sum()))
+    return EncodedText(tokens, starts.astype(np.int64), count, 10 * count, "", unknown=0)
 
 
 def numbered(count: int) -> EncodedText:
@@ -143,7 +143,7 @@ def test_the_input_is_eos_where_a_document_begins():
 
 
 def test_sizes_are_with_the_first_batch_of_an_evaluation():
-    text = text_of(3, 5, 7)
+    text = text_of(3, 5, 7)._replace(unknown=2)
     text.tokens_S[:2] = UNK
     expected = Sizes(words=6, bytes=60, unknown=2)
     scored = [list(Windows(text, 3, 2, rank=rank, world_size=2, scored=True).batches()) for rank in range(2)]
@@ -259,7 +259,7 @@ def test_documents_on_their_own():
 
 
 def test_sizes_of_documents_are_those_of_each_batch():
-    text = text_of(3, 1, 5)
+    text = text_of(3, 1, 5)._replace(unknown=3)
     text.tokens_S[[0, 5, 6]] = UNK
     documents = Documents(text)
     assert documents.batch(np.array([2, 0]), 0).sizes == Sizes(words=3 + 1, bytes=30 + 10, unknown=3)

@@ -205,7 +205,7 @@ KEPT = ["the red house", "THE Red house", "caf\u00e9 \ufb01n \u00bd", "cafe\u030
         ({"kind": "bpe", "vocab_size": 320, "lossless": True}, True),
         ({"kind": "bpe", "normalization": "none"}, True),
         ({"kind": "bpe"}, False),
-        ({"kind": "unigram", "vocab_size": 45}, False),
+        ({"kind": "unigram", "vocab_size": 29}, False),
         ({"kind": "word", "lowercase": True}, False),
         ({"kind": "byte", "normalization": "nfc"}, False),
         ({"kind": "bpe", "normalization": "nfkc"}, False),

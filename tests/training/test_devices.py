@@ -60,7 +60,7 @@ def test_a_lost_process_is_told_in_a_line(error: RuntimeError) -> None:
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="^shapes"), as_one(trainer(3), Path("r")):
+    with pytest.raises(RuntimeError, match="shapes"), as_one(trainer(3), Path("r")):
         raise RuntimeError("shapes")
     with pytest.raises(RuntimeError, match="gloo"), as_one(trainer(1), Path("r")):
         raise RuntimeError(GLOO)

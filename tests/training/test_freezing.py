@@ -45,7 +45,7 @@ def test_patterns(patterns: list[str], expected: list[str]) -> None:
             "weight",
             r"named weight; did you mean '\*weight\*', which is net\.\w+[\w.]*\.weight and \d+ more\? \(there are",
         ),
-        ("*.wieght", r"named \*\.wieght; did you mean '\*weight\*'\? \(there are"),
+        ("*.weigt", r"named \*\.weigt; did you mean '\*weight\*'\? \(there are"),
     ],
 )
 def test_a_pattern_that_matches_nothing(pattern: str, message: str) -> None:
