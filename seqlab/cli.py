@@ -8,12 +8,13 @@ import logging
 import os
 import re
 import sys
+import time
 from importlib import import_module
 from importlib.metadata import version
 
 from seqlab import registry
 from seqlab.commands import Arguments, write_out
-from seqlab.errors import UserError
+from seqlab.errors import RankError, UserError
 from seqlab.runs import is_first_process
 
 HEAVY = {
@@ -27,6 +28,9 @@ HEAVY = {
     "export": "write the model of a run into a folder of its own, to be shared",
     "new": "write a project for a cell of your own, which passes its own tests",
 }
+PATIENCE = 10.0
+"""Seconds that a further process of a fit waits before it tells an error: most likely the first tells the same, and the
+launcher then ends all others."""
 LIGHT = {
     "cells": "list the installed recurrent cells",
     "recipes": "list the installed recipes; show or copy one",
@@ -63,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
         write_out("")  # what is wrong with stdout shows now, and not when the interpreter ends
         return code
     except UserError as error:
+        if not is_first_process() and not isinstance(error, RankError):
+            time.sleep(PATIENCE)
         print(f"seqlab {command}".rstrip() + f": error: {_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -143,4 +149,4 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.handlers = [handler]
-    log.setLevel(logging.INFO if is_first_process() else logging.WARNING)
+    log.setLevel(logging.INFO if is_first_process() else logging.ERROR)

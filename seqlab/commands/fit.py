@@ -144,11 +144,13 @@ def train(
     from seqlab.tasks.cells import cell_factory
     from seqlab.training.allocator import keep_freed_memory
     from seqlab.training.checkpoints import Record, load_checkpoint
+    from seqlab.training.devices import as_one, check_devices, check_strategy
     from seqlab.training.summary import describe_model, write_summary
 
     keep_freed_memory()
     seed_everything(settings.config.seed, workers=True, verbose=False)
     check_gradient(settings)
+    check_strategy(settings.config.trainer.strategy)
     for key, cell in vars(settings.config.model).items():
         if _names_cell(key, cell):
             cell_factory(cell)  # raises what is wrong with its options
@@ -158,6 +160,7 @@ def train(
         source = find_source(settings, run) if checkpoint is None else None
         if checkpoint is not None:
             check_unchanged(settings, checkpoint)
+            check_devices(checkpoint, trainer)
             task, data = rebuild(settings, checkpoint, run.last)
         else:
             data = settings.make_data()
@@ -188,7 +191,7 @@ def train(
             log.info("%s", describe_model(task))
             log.info("run: %s%s", run, f", resumed at step {checkpoint['global_step']:,}" if checkpoint else "")
             try:
-                with first_step(run, trainer):
+                with first_step(run, trainer), as_one(trainer, run.path):
                     trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
             except SystemExit as exit:  # Lightning's answer to Ctrl-C
                 if run.last.is_file():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from seqlab.commands import Arguments
+from seqlab.commands import Arguments, write_out
 from seqlab.commands.score_input import Row, read_rows
 from seqlab.errors import UserError
 from seqlab.runs import Run
@@ -78,8 +78,7 @@ def main(argv: list[str]) -> None:
             lines = [*(head if not summary.lines else []), *map(write, chunk, found)]
             summary.add(chunk, found)
             with tqdm.external_write_mode():  # the bar may stand on the same terminal
-                sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode())
-                sys.stdout.buffer.flush()
+                write_out("".join(f"{line}\n" for line in lines))
     if not summary.lines:
         raise UserError("stdin is empty: there is nothing to score")
     summary.tell()

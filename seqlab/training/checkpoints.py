@@ -25,8 +25,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
-            torch.save(checkpoint, file)
+        try:
+            with replacing(path) as file:
+                torch.save(checkpoint, file)
+        except (OSError, RuntimeError) as error:
+            cause = error if isinstance(error, OSError) else error.__context__  # torch complains a second time
+            if not isinstance(cause, OSError):
+                raise
+            raise UserError(f"cannot write {path}: {cause.strerror}; what was there before is as it was") from error
 
 
 def load_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
@@ -70,6 +76,7 @@ class Record(Callback):
         checkpoint["seqlab"] = {
             "version": version("seqlab"),
             "torch": str(torch.__version__),
+            "devices": trainer.world_size,
             "config": self.config,
             "cells": task.cell_origins(),
             "suppliers": self.suppliers,

@@ -210,8 +210,7 @@ def test_nothing_is_left_running(tmp_path, end):
         while not children(parent.pid):
             assert parent.poll() is None
             time.sleep(0.01)
-        # Ctrl-C is for all processes of a terminal.
-        (os.killpg if end == signal.SIGINT else os.kill)(parent.pid, end)
+        os.killpg(parent.pid, end)  # as a terminal does at Ctrl-C
     _, told = parent.communicate(timeout=30)  # until the last of them has ended, and so closed its stderr
     assert parent.returncode == (0 if end is None else 1), told
     assert told.count("Traceback") == (end == signal.SIGINT), told
