@@ -12,6 +12,8 @@ from seqlab.flag_errors import known_classes
 
 WIDEST = 100
 METAVARS = {"int": "N", "float": "X", "bool": "true|false", "str": "TEXT"}
+SIMPLE = re.compile(r"(?:Union\[)?(int|float|bool|str)\b")
+"""The type of what needs no class, though it may be one."""
 TITLES = {"trainer": "How long, how often and on what"}
 """Of groups whose class says it in other words."""
 HIDDEN = "Path to a configuration file."
@@ -46,17 +48,21 @@ class Help(DefaultHelpFormatter):
         kind = re.sub(r" \| null$|^Optional\[(.*)\]$|^Union\[(.*), null\]$", r"\1\2", self._get_type_str(action) or "")
         if match := re.fullmatch(r"Literal\[([^\]]*)\]", kind):
             return match[1].replace("'", "").replace(", ", "|")
-        return METAVARS.get(kind) or (action.metavar if isinstance(action.metavar, str) else "VALUE")
+        simple = SIMPLE.match(kind) if known_classes(action) else None
+        return METAVARS.get(simple[1] if simple else kind) or (
+            action.metavar if isinstance(action.metavar, str) else "VALUE"
+        )
 
     def _classes(self, action: Action) -> list[str]:
         """The classes that a setting names, by their short names; none where it may also be another text."""
         kind = self._get_type_str(action) or ""
         names = {path.rpartition(".")[2] for path in known_classes(action)}
         names -= set(re.findall(r"\w+", kind))  # the base of them all
-        return [] if re.search(r"\bstr, ", kind) else sorted(names)
+        return [] if SIMPLE.match(kind) else sorted(names)
 
     def _get_help_string(self, action: Action) -> str:
         text = (action.help or "").strip()
+        text = re.sub(r"\s*(Default: [^ ]*\.|\(default: [^ ()]*\))$", "", text)  # as it would be said below
         if not action.option_strings or action.nargs == 0 or action.dest in ("config", "print_config", "help"):
             return text
         notes = []

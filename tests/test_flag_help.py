@@ -55,7 +55,15 @@ def test_what_a_setting_takes_and_its_default(screen) -> None:
     assert "--model.average CLASS A running average" in text and "One of EMA, LastN; --model.average.help CLASS" in text
     assert "(default: AdamW lr=0.002, weight_decay=0.0001, fused=true)" in text
     assert "(default: bleu: BLEU; perplexity: Perplexity; accuracy: Accuracy)" in text
-    assert "--checkpoint.mode max|min" in text and "--trainer.accelerator TEXT" not in text.partition("--trainer")[0]
+    assert "--checkpoint.mode max|min" in text and "--trainer.accelerator TEXT What to train on" in text
+
+
+def test_the_arguments_of_a_class(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--recipe", "translation", "--model.optimizer.help", "SGD"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--model.optimizer.lr X learning rate (default: 0.001)" in text
+    assert "--model.optimizer.momentum X momentum factor (default: 0)" in text and "Tensor" not in text
 
 
 def test_the_whole_help_has_every_setting(screen) -> None:

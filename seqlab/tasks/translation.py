@@ -198,7 +198,7 @@ class Translation(Task):
         translator = Translator([self], batch_tokens=batch_tokens)
         return translator.translate(lines, prefixes=prefixes, done=done, **changes)
 
-    def examples(self, data: Any, count: int = 10) -> Iterator[str]:
+    def examples(self, data: Any, count: int = 3) -> Iterator[str]:
         """Lines that show translations of sentences the model was not trained on.
 
         Args:
