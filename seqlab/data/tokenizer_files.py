@@ -58,7 +58,10 @@ def _of_checkpoint(path: Path, target: bool) -> bytes | None:
     """The bytes of a tokenizer that a checkpoint holds in the state of its data module."""
     import torch  # takes seconds, and processes that encode text do without
 
-    check_archive(path)
+    try:
+        check_archive(path)
+    except UserError as error:
+        raise UserError(f"data.tokenizer.file: {error}") from error
     try:
         checkpoint: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile):

@@ -105,7 +105,7 @@ def test_bytes_of_a_tokenizer_are_a_file(tmp_path):
 def test_a_file_of_something_else(tmp_path, content):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(
-        UserError, match=r"^data\.tokenizer\.file: .*file is (no tokenizer|a checkpoint without)"
+        UserError, match=r"^data\.tokenizer\.file: .*file is (no tokenizer|no readable checkpoint|a checkpoint without)"
     ) as error:
         of_file(tmp_path / "file")
     assert "\n" not in str(error.value)
