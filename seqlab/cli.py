@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from seqlab import registry
 from seqlab.commands import Arguments, write_out
-from seqlab.errors import RankError, UserError
+from seqlab.errors import RankError, Stopped, UserError
 from seqlab.runs import is_first_process
 
 HEAVY = {
@@ -45,7 +45,7 @@ EXAMPLES = """examples:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0, 1 for a failed check, 2 for something the user can mend, 130 when
-    interrupted.
+    interrupted, 128 and the number of the signal when a signal ended a fit.
     """
     argv = sys.argv[1:] if argv is None else argv
     command = argv[0] if argv and not argv[0].startswith("-") else ""
@@ -71,8 +71,14 @@ def main(argv: list[str] | None = None) -> int:
             time.sleep(PATIENCE)
         print(f"seqlab {command}".rstrip() + f": error: {_one_line(str(error))}", file=sys.stderr)
         return 2
+    except Stopped as stop:
+        if not is_first_process():
+            return 0  # the launcher takes another code for a failure, and kills the first, which tells all
+        print(f"seqlab {command}: {stop}", file=sys.stderr)
+        return stop.code
     except KeyboardInterrupt:
-        print(f"seqlab {command}: interrupted", file=sys.stderr)
+        if is_first_process():
+            print(f"seqlab {command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read stdout has gone, as in `seqlab cells | head -1`
         return 141

@@ -1,4 +1,6 @@
-"""The one kind of error a user is meant to read."""
+"""The one kind of error a user is meant to read, and the one kind of end that is none."""
+
+from signal import Signals
 
 
 class UserError(Exception):
@@ -10,3 +12,21 @@ class UserError(Exception):
 
 class RankError(UserError):
     """What ended one of several processes that train together, as that one tells it."""
+
+
+class Stopped(Exception):
+    """A fit was ended by a signal, and its last step is saved.
+
+    Args:
+        signal: The signal.
+        step: The step.
+    """
+
+    def __init__(self, signal: Signals, step: int):
+        super().__init__(f"stopped by {signal.name} after step {step:,}")
+        self.signal, self.step = signal, step
+
+    @property
+    def code(self) -> int:
+        """The exit code of a program that a signal ended, as shells count it."""
+        return 128 + self.signal

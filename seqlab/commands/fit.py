@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqlab import registry
 from seqlab.commands import Arguments
-from seqlab.errors import UserError
+from seqlab.errors import Stopped, UserError
 from seqlab.files import write_text
 from seqlab.runs import Run, is_first_process
 from seqlab.specs import flat, parse_cell, read_yaml
@@ -193,7 +193,10 @@ def train(
             try:
                 with first_step(run, trainer), as_one(trainer, run.path):
                     trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
-            except SystemExit as exit:  # Lightning's answer to Ctrl-C
+            except Stopped as stop:
+                log.info("go on from step %s with: seqlab fit --run %s --resume", f"{stop.step:,}", run)
+                raise
+            except SystemExit as exit:  # Lightning's answer to a second Ctrl-C
                 if run.last.is_file():
                     step = load_checkpoint(run.last)["global_step"]
                     log.info("go on from step %s with: seqlab fit --run %s --resume", f"{step:,}", run)
@@ -215,6 +218,7 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
     from seqlab.training.logs import MetricsLog, Throughput
     from seqlab.training.progress import Progress
     from seqlab.training.seeding import SeedSteps
+    from seqlab.training.stopping import StopOnSignal
 
     config, throughput = settings.config, Throughput()
     metrics = MetricsLog(run.metrics, throughput, config.trainer.log_every_n_steps or 50)
@@ -231,6 +235,7 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
             patience=config.checkpoint.patience,
             every_n_steps=config.checkpoint.every_n_steps,
         ),
+        StopOnSignal(),
     ]
     trainer = settings.make_trainer(
         callbacks=callbacks,

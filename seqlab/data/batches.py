@@ -7,6 +7,7 @@ Shape suffixes: N = examples, B = examples of a batch.
 """
 
 import logging
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -217,4 +218,20 @@ class PlannedBatches(Dataset):
     def load(self, start: int = 0, workers: int = 0, pin_memory: bool = False) -> Iterator[Any]:
         """Yields the batches from number ``start`` on, in order."""
         numbers = range(start, len(self))
-        yield from DataLoader(self, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pin_memory)
+        yield from DataLoader(
+            self,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=workers,
+            pin_memory=pin_memory,
+            worker_init_fn=leave_signals_to_the_first,
+        )
+
+
+def leave_signals_to_the_first(worker: int) -> None:
+    """Lets Ctrl-C and SIGTERM, sent to a whole group of processes, not end a worker whose batches are still needed.
+
+    A worker ends when it is told to, or when the process that it works for is gone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -68,7 +68,8 @@ def write_export(folder: Path, checkpoint: Mapping[str, Any], config: str, data:
     except TypeError as error:
         raise UserError(f"the record of the checkpoint cannot be exported: {error}") from error
     with replacing(folder / WEIGHTS) as file:
-        file.write(save(tensors, metadata={"format": "pt", RECORD: text}))
+        # One entry: safetensors writes several in an order of its own each time.
+        file.write(save(tensors, metadata={RECORD: text}))
     write_text(folder / CONFIG, config)
     for name, content in files.items():
         (folder / name).write_bytes(content)

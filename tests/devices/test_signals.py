@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C with two processes: both stop after the same step, which is saved, and are told how to go on."""
+"""Signals to a fit: all its processes stop after the same step, which is saved, and one tells how to go on."""
 
 import os
 import signal
@@ -11,53 +11,109 @@ from pathlib import Path
 import pytest
 import torch
 
+from .conftest import SCRIPT, environment
+
 LONG = [
     *("--recipe", "translation", "--trainer.max_steps", "100000", "--trainer.val_check_interval", "100000"),
-    *("--checkpoint.every_n_steps", "100000", "--trainer.log_every_n_steps", "1", "--trainer.devices", "2"),
+    *("--checkpoint.every_n_steps", "100000", "--trainer.log_every_n_steps", "1"),
 ]
+TWO = ("--trainer.devices", "2")
 
 
-def begun(run: Path) -> bool:
-    """Whether a few steps are logged."""
+def logged(run: Path) -> int:
+    """How many steps are in the log."""
     log = run / "logs" / "metrics.csv"
-    return log.is_file() and len(log.read_text().splitlines()) > 4
+    return len(log.read_text().splitlines()) - 1 if log.is_file() else 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "to_all", "code"),
-    [
-        (signal.SIGTERM, False, 143),
-        (signal.SIGTERM, True, 143),
-        (signal.SIGINT, True, 130),
-        (signal.SIGINT, False, 130),
-    ],
-    ids=["SIGTERM to the first", "SIGTERM to all", "Ctrl-C", "SIGINT to the first"],
-)
-def test_a_signal(
-    fit: Callable, tiny: list[str], tmp_path: Path, number: signal.Signals, to_all: bool, code: int
-) -> None:
-    run, errors = tmp_path / "run", tmp_path / "stderr"
+def interrupt(
+    run: Path, flags: list[str], *numbers: signal.Signals, to_all: bool, steps: int = 4, **variables: str
+) -> tuple[int, str]:
+    """Begins a fit, sends it signals when some steps are logged; returns its exit code and what it said."""
+    errors, seen = run.with_name("stderr"), run.with_name("run-seen")
+    seen.mkdir()
     with errors.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "seqlab", "fit", "--run", str(run), *tiny, *LONG],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            [sys.executable, SCRIPT, str(seen), "--run", str(run), *flags],
+            env=environment(**variables),
             stderr=stderr,
             start_new_session=True,
         )
         try:
-            while process.poll() is None and not begun(run):
+            while process.poll() is None and logged(run) < steps:
                 time.sleep(0.05)
-            (os.killpg if to_all else os.kill)(process.pid, number)
-            assert process.wait(60) == code, errors.read_text()
+            for number in numbers:
+                (os.killpg if to_all else os.kill)(process.pid, number)
+                time.sleep(0.5 if len(numbers) > 1 else 0)
+            return process.wait(120), errors.read_text()
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-    text = errors.read_text()
+
+
+def stopped_at(run: Path, number: signal.Signals, text: str) -> int:
+    """The step that was saved, which the text tells of."""
     assert "Traceback" not in text
     step = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert step > 0
-    assert f"go on from step {step:,} with: seqlab fit --run {run} --resume" in text
+    assert text.count(f"go on from step {step:,} with: seqlab fit --run {run} --resume\n") == 1
+    assert text.endswith(f"seqlab fit: stopped by {number.name} after step {step:,}\n")
+    return step
+
+
+@pytest.mark.parametrize(
+    ("number", "flags"),
+    [(signal.SIGTERM, ["--data.workers", "2"]), (signal.SIGINT, ["--trainer.accumulate_grad_batches", "3"])],
+    ids=["SIGTERM, with workers", "Ctrl-C, with accumulated batches"],
+)
+def test_one_process(tiny: list[str], tmp_path: Path, number: signal.Signals, flags: list[str]) -> None:
+    run = tmp_path / "run"
+    code, text = interrupt(run, [*tiny, *LONG, *flags], number, to_all=True)
+    assert code == 128 + number, text
+    stopped_at(run, number, text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_a_stopped_run_goes_on_to_is_what_it_would_have_been(
+    fit: Callable, tiny: list[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    flags = [*tiny, *LONG, "--trainer.accumulate_grad_batches", "2", "--data.workers", "1"]
+    _, text = interrupt(tmp_path / "run", flags, number, to_all=False)
+    step = stopped_at(tmp_path / "run", number, text)
+    ended = fit("run", "--resume", "--trainer.max_steps", step + 3)
+    assert ended.code == 0, ended.err
+    whole = fit("whole", *flags, "--trainer.max_steps", step + 3)
+    assert whole.code == 0, whole.err
+    for name, weight in whole.checkpoint()["state_dict"].items():
+        assert torch.equal(weight, ended.checkpoint()["state_dict"][name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGUSR1, False)],
+    ids=["SIGTERM to the first", "SIGTERM to all", "Ctrl-C", "SIGUSR1 to the first"],
+)
+def test_two_processes(fit: Callable, tiny: list[str], tmp_path: Path, number: signal.Signals, to_all: bool) -> None:
+    code, text = interrupt(tmp_path / "run", [*tiny, *LONG, *TWO], number, to_all=to_all)
+    assert code == 128 + number, text
+    step = stopped_at(tmp_path / "run", number, text)
     done = fit("run", "--resume", "--trainer.max_steps", step + 2)
     assert done.code == 0, done.err
     assert done.checkpoint()["global_step"] == step + 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("devices", [(), TWO], ids=["one process", "two processes"])
+def test_a_second_signal_ends_at_once(
+    tiny: list[str], tmp_path: Path, devices: tuple[str, ...], number: signal.Signals
+) -> None:
+    run = tmp_path / "run"
+    flags = [*tiny, *LONG, *devices, "--checkpoint.every_n_steps", "2"]
+    code, text = interrupt(run, flags, number, number, to_all=False, steps=5, FAIL="0:5:hang")
+    assert code == 130, text
+    assert "Traceback" not in text
+    assert f"go on from step 4 with: seqlab fit --run {run} --resume\n" in text
+    assert text.endswith("seqlab fit: interrupted\n")
