@@ -1,6 +1,7 @@
 """What tests of whole commands share: a small parallel corpus, and the command in a process of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+
+from seqlab.cli import main
 
 NOUNS = {"dog": "Hund", "cat": "Kater", "man": "Mann", "boy": "Junge", "bird": "Vogel", "horse": "Gaul", "fox": "Fuchs"}
 VERBS = {"sees": "sieht", "hears": "hört", "likes": "mag", "finds": "findet", "calls": "ruft"}
@@ -23,6 +26,7 @@ TINY = [
 """Settings of the translation recipe that train in a second."""
 
 Seqlab = Callable[..., subprocess.CompletedProcess]
+Here = Callable[..., tuple[int, str, str]]
 
 
 def write_corpus(folder: Path) -> Path:
@@ -100,3 +104,20 @@ def fit_and_kill() -> Callable[..., dict[str, Any]]:
         return torch.load(last, weights_only=True)
 
     return run
+
+
+@pytest.fixture
+def here(capfd: pytest.CaptureFixture) -> Here:
+    """Runs the command in this process; returns exit code, stdout and stderr."""
+
+    def run(*argv: str | Path) -> tuple[int, str, str]:
+        code = main(list(map(str, argv)))
+        return code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def copied(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a module's own, that was trained for a few steps."""
+    return shutil.copytree(trained, tmp_path_factory.mktemp("copied") / "run")

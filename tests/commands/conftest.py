@@ -20,7 +20,7 @@ data:
   tokenizer: {{kind: word, vocab_size: 40}}
   streams: 7
   window: 11
-  validation_streams: 3
+  validation_streams: {streams}
 model:
   cell: gru
   embedding_size: 24
@@ -30,14 +30,23 @@ model:
   optimizer: {{class_path: torch.optim.Adam, init_args: {{lr: 0.02}}}}
 trainer:
   accelerator: cpu
-  max_steps: 60
+  max_steps: {steps}
   max_epochs: -1
   num_sanity_val_steps: 0
-  val_check_interval: 60
+  val_check_interval: {steps}
   check_val_every_n_epoch: null
 """
+"""A small language model of files train.txt and val.txt in a folder."""
 ANIMALS = ("dog", "cat", "bird", "horse", "fox")
 VERBS = ("sees", "hears", "likes")
+
+
+def fit_language_model(seqlab: Seqlab, folder: Path, steps: int, streams: int) -> CompletedProcess:
+    """Fits :data:`RECIPE` into the run of a folder."""
+    (folder / "tiny.yaml").write_text(RECIPE.format(folder=folder, steps=steps, streams=streams))
+    done = seqlab("fit", "--recipe", folder / "tiny.yaml", "--run", folder / "run")
+    assert done.returncode == 0, done.stderr.decode()
+    return done
 
 
 @pytest.fixture(scope="session")
@@ -47,9 +56,7 @@ def fitted(seqlab: Seqlab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     lines = [f"the {a} {verb} the {b} ." for a in ANIMALS for verb in VERBS for b in ANIMALS]
     (folder / "train.txt").write_text("".join(f"{lines[n * 31 % 75]}\n" for n in range(600)), encoding="utf-8")
     (folder / "val.txt").write_text("the dog\n\nthe odd  dog sees the fox and it hears the\tcat .\nthe cat .\n" * 5)
-    (folder / "tiny.yaml").write_text(RECIPE.format(folder=folder))
-    done = seqlab("fit", "--recipe", folder / "tiny.yaml", "--run", folder / "run")
-    assert done.returncode == 0, done.stderr.decode()
+    done = fit_language_model(seqlab, folder, steps=60, streams=3)
     return folder / "run", done.stderr.decode()
 
 

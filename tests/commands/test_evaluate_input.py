@@ -7,27 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seqlab.cli import main
-
 Seqlab = Callable[..., subprocess.CompletedProcess]
 Here = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def run(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of this module's own."""
-    return shutil.copytree(trained, tmp_path_factory.mktemp("evaluate") / "run")
-
-
-@pytest.fixture
-def here(capfd: pytest.CaptureFixture) -> Here:
-    """Runs the command in this process; returns exit code, stdout and stderr."""
-
-    def run(*argv: str | Path) -> tuple[int, str, str]:
-        code = main(["evaluate", *map(str, argv)])
-        return code, *capfd.readouterr()
-
-    return run
 
 
 def files(tmp_path: Path) -> None:
@@ -77,11 +58,11 @@ WRONG = [
 
 
 @pytest.fixture(scope="module")
-def place(seqlab: Seqlab, run: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(seqlab: Seqlab, copied: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with runs that do not go together, and test files that are wrong."""
     folder = tmp_path_factory.mktemp("place")
     files(folder)
-    shutil.copytree(run, folder / "run", ignore=shutil.ignore_patterns("scores.json", "translations"))
+    shutil.copytree(copied, folder / "run", ignore=shutil.ignore_patterns("scores.json", "translations"))
     shutil.copytree(folder / "run", folder / "copy")
     shutil.copytree(folder / "run", folder / "elsewhere")
     config = (folder / "elsewhere" / "config.yaml").read_text()
@@ -102,38 +83,38 @@ def test_bad_input_gets_one_line(
     here: Here, place: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], expected: str
 ) -> None:
     monkeypatch.chdir(place)
-    code, stdout, stderr = here("run", *argv)
+    code, stdout, stderr = here("evaluate", "run", *argv)
     assert code == 2 and stdout == ""
     assert stderr.startswith("seqlab evaluate: error: ") and stderr.count("\n") == 1 and expected in stderr
     assert not list(place.glob("*/scores.json")) and not list(place.glob("*/translations"))
 
 
 def test_language_models_have_no_text_to_tokenize(here: Here, place: Path) -> None:
-    code, _, stderr = here(place / "language", "--tokenize", "intl")
+    code, _, stderr = here("evaluate", place / "language", "--tokenize", "intl")
     assert code == 2 and "--tokenize: no score of" in stderr and stderr.count("\n") == 1
-    code, _, stderr = here(place / "language", "--beam", "3")
+    code, _, stderr = here("evaluate", place / "language", "--beam", "3")
     assert code == 2 and "--beam: LanguageModel, the task of" in stderr and stderr.count("\n") == 1
 
 
-def test_a_run_without_a_checkpoint_says_how_far_it_got(here: Here, run: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(run, tmp_path / "copy")
+def test_a_run_without_a_checkpoint_says_how_far_it_got(here: Here, copied: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(copied, tmp_path / "copy")
     shutil.rmtree(copy / "checkpoints")
-    code, _, stderr = here(copy)
+    code, _, stderr = here("evaluate", copy)
     assert code == 2 and "before the first one was written (its log ends at step 40)" in stderr
     shutil.rmtree(copy / "logs")
-    code, _, stderr = here(copy)
+    code, _, stderr = here("evaluate", copy)
     assert code == 2 and "(it logged no step)" in stderr and stderr.count("\n") == 1
 
 
-def test_scores_of_another_kind_are_not_overwritten(here: Here, run: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(run, tmp_path / "copy")
+def test_scores_of_another_kind_are_not_overwritten(here: Here, copied: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(copied, tmp_path / "copy")
     (copy / "scores.json").write_text("mine")
-    code, _, stderr = here(copy)
+    code, _, stderr = here("evaluate", copy)
     assert code == 2 and "is not what evaluate writes" in stderr and stderr.count("\n") == 1
     assert (copy / "scores.json").read_text() == "mine" and not (copy / "translations").exists()
 
 
 def test_flags_and_runs_come_in_any_order(here: Here, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
-    code, _, stderr = here("--data.test", "fine", "--beam", "0", "run", "--data.batch_tokens=50", "copy")
+    code, _, stderr = here("evaluate", "--data.test", "fine", "--beam", "0", "run", "--data.batch_tokens=50", "copy")
     assert code == 2 and "beam must be at least 1" in stderr, "fine is no run, and both runs are"

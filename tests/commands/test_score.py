@@ -21,34 +21,11 @@ from seqlab import runs
 from seqlab.cli import main
 from seqlab.commands import score
 
+from .conftest import fit_language_model
+
 Seqlab = Callable[..., subprocess.CompletedProcess]
 Score = Callable[..., tuple[int, list[str], list[str]]]
 
-RECIPE = """
-task: seqlab.tasks.language_model.LanguageModel
-data_module: seqlab.data.language_text.LanguageText
-data:
-  train: {folder}/train.txt
-  val: {folder}/val.txt
-  tokenizer: {{kind: word, vocab_size: 40}}
-  streams: 7
-  window: 11
-  validation_streams: 1
-model:
-  cell: gru
-  embedding_size: 24
-  hidden_size: 24
-  layers: 1
-  metrics: {{perplexity: Perplexity}}
-  optimizer: {{class_path: torch.optim.Adam, init_args: {{lr: 0.02}}}}
-trainer:
-  accelerator: cpu
-  max_steps: 90
-  max_epochs: -1
-  num_sanity_val_steps: 0
-  val_check_interval: 90
-  check_val_every_n_epoch: null
-"""
 ANIMALS, VERBS = ("dog", "cat", "bird", "horse", "cow"), ("see", "hear", "like")
 SENTENCES = list(itertools.product(ANIMALS, VERBS, ANIMALS))
 HELD_OUT = [("cat", "hear"), ("cow", "like")]
@@ -70,9 +47,7 @@ def language(seqlab: Seqlab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [right for a, verb, b in SENTENCES for right, _ in minimal_pairs(a, verb, b) if (a, verb) not in HELD_OUT]
     (folder / "train.txt").write_text("".join(f"{lines[n * 37 % len(lines)]}\n" for n in range(900)), encoding="utf-8")
     (folder / "val.txt").write_text("".join(f"{lines[n * 41 % len(lines)]}\n" for n in range(20)) + "the odd dog\n\n")
-    (folder / "tiny.yaml").write_text(RECIPE.format(folder=folder))
-    done = seqlab("fit", "--recipe", folder / "tiny.yaml", "--run", folder / "run")
-    assert done.returncode == 0, done.stderr.decode()
+    fit_language_model(seqlab, folder, steps=90, streams=1)
     return folder / "run"
 
 
