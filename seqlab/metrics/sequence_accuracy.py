@@ -2,26 +2,15 @@
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from seqlab.errors import UserError
-from seqlab.metrics.base import Metric
+from seqlab.metrics.accuracy import Share
 from seqlab.metrics.sacrebleu import reference_lists
 
 
-class SequenceAccuracy(Metric):
+class SequenceAccuracy(Share):
     """Share of sentences, in percent, whose output is one of its references, character for character."""
 
     needs = "text"
-    of_the_test_set = ("count",)
-    right: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("right", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, hypotheses: list[str], references: Sequence[str | Sequence[str]]) -> None:
         """Adds hypotheses and the references of each: a list of one or more, or text for a list of one.
@@ -34,10 +23,6 @@ class SequenceAccuracy(Metric):
             raise UserError(f"SequenceAccuracy: {len(hypotheses)} hypotheses, but references of {len(lists)}")
         self.right += sum(hypothesis in given for hypothesis, given in zip(hypotheses, lists, strict=True))
         self.count += len(lists)
-
-    def compute(self) -> Tensor:
-        """Between 0 and 100."""
-        return 100.0 * self.right.double() / self.count
 
     def signature(self) -> str:
         return "per:sentence|case:mixed|tok:none"
