@@ -74,6 +74,16 @@ def test_one_process(tiny: list[str], tmp_path: Path, number: signal.Signals, fl
 
 
 @pytest.mark.slow
+def test_slurm_announces_the_end_of_a_job(tiny: list[str], tmp_path: Path) -> None:
+    run, number = tmp_path / "run", signal.SIGUSR1
+    job = {"SLURM_JOB_ID": "1234", "SLURM_JOB_NAME": "fit", "SLURM_NODELIST": "127.0.0.1", "SLURM_NNODES": "1"}
+    job |= {"SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_LOCALID": "0", "SLURM_PROCID": "0"}
+    code, text = interrupt(run, [*tiny, *LONG], number, to_all=False, **job, SLURM_NODEID="0")
+    assert code == 128 + number, text
+    stopped_at(run, number, text)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_a_stopped_run_goes_on_to_is_what_it_would_have_been(
     fit: Callable, tiny: list[str], tmp_path: Path, number: signal.Signals
