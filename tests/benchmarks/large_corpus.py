@@ -1,13 +1,14 @@
-"""What a corpus larger than memory costs: time to the first batch, memory while batches are drawn, batches a second.
+"""What a corpus larger than memory costs: time to the first batch, memory while batches are drawn, speed of training.
 
-    python tests/benchmarks/large_corpus.py FOLDER [--lines 5000000] [--batches 2000]
+    python tests/benchmarks/large_corpus.py FOLDER [--lines 5000000] [--batches 2000] [--steps 200]
 
 Writes a made-up corpus into a folder, with a cache beside it, and takes batches of it with the data of the recipe
 ``translation``, each time in a process of its own: when nothing is in the cache, when everything is, and of a part of
-29,000 lines. Other flags are settings of the recipe.
+29,000 lines. Then it trains some steps on all and on the part, in turns. Other flags are settings of the recipe.
 """
 
 import argparse
+import csv
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import time
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -70,11 +72,28 @@ def measure(prefix: str, batches: int, flags: list[str]) -> None:
     print(json.dumps(found))
 
 
+def trained_tokens_per_second(folder: Path, name: str, steps: int, flags: list[str]) -> float:
+    """Speed of a fit, as its log has it: the median of its second half."""
+    argv = ["--data.train", folder / name, "--data.val", folder / "val", "--run", folder / "run", "--overwrite"]
+    length = ["--trainer.max_steps", steps, "--trainer.val_check_interval", steps, "--trainer.log_every_n_steps", 10]
+    command = [sys.executable, "-m", "seqlab", "fit", "--recipe", "translation", *argv, *length, *flags]
+    subprocess.run(list(map(str, command)), env=environment(folder), capture_output=True, check=True)
+    with (folder / "run" / "logs" / "metrics.csv").open() as file:
+        speeds = [float(row["tokens/s"]) for row in csv.DictReader(file) if row["tokens/s"]]
+    return median(speeds[len(speeds) // 2 :])
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """That of a process with the cache in the folder."""
+    return {**os.environ, "SEQLAB_CACHE": str(folder / "cache")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--lines", type=int, default=5_000_000)
     parser.add_argument("--batches", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options, rest = parser.parse_known_args()
     if options.measure:
@@ -89,11 +108,14 @@ def main() -> None:
         command = [sys.executable, __file__, str(options.folder), "--measure", str(options.folder / name)]
         done = subprocess.run(
             [*command, "--batches", str(options.batches), *rest],
-            env={**os.environ, "SEQLAB_CACHE": str(options.folder / "cache")},
+            env=environment(options.folder),
             stdout=subprocess.PIPE,
             check=True,
         )
         print(title, *(f"  {key}: {value}" for key, value in json.loads(done.stdout).items()), sep="\n", flush=True)
+    for name, title in (("all", f"{options.lines:,} lines"), ("part", f"{PART:,} lines")) * 2:
+        speed = trained_tokens_per_second(options.folder, name, options.steps, rest)
+        print(f"training on {title}: {speed:,.0f} target tokens/s", flush=True)
 
 
 if __name__ == "__main__":
