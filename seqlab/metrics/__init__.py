@@ -6,6 +6,7 @@ from seqlab.metrics.bleu import BLEU, BrevityPenalty, LengthRatio
 from seqlab.metrics.chrf import CHRF
 from seqlab.metrics.perplexity import Perplexity
 from seqlab.metrics.sequence_accuracy import SequenceAccuracy
+from seqlab.metrics.squared_error import MeanSquaredError
 from seqlab.metrics.ter import TER
 from seqlab.metrics.text_size import BitsPerByte, WordPerplexity
 
@@ -17,6 +18,7 @@ __all__ = [
     "BitsPerByte",
     "BrevityPenalty",
     "LengthRatio",
+    "MeanSquaredError",
     "Metric",
     "Perplexity",
     "SequenceAccuracy",

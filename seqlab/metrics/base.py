@@ -8,6 +8,7 @@ output            arguments of ``update``
 ``tokens``        ``nll`` [N] negative log-likelihood of each real token in nats, ``hits`` [N] whether it was the
                   likeliest
 ``sized_tokens``  ``nll``, and ``sizes`` of the raw text: words, bytes and unknown tokens
+``value``         ``predicted`` and ``true`` numbers
 ``text``          ``hypotheses``, a list of strings, and ``references``, for each of them a list of one or more
 ================  ============================================================================================
 
