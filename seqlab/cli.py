@@ -20,6 +20,7 @@ from seqlab.runs import is_first_process
 HEAVY = {
     "fit": "train a recipe into a run",
     "evaluate": "score runs, compare them, and write what they translated",
+    "compare": "train several cells on the same budget, and test each against the first",
     "score": "give the log-probability of translations or lines of text that are given",
     "translate": "translate lines from stdin to stdout with a run",
     "generate": "continue a prompt with text from the language model of a run",
@@ -31,6 +32,8 @@ HEAVY = {
 PATIENCE = 10.0
 """Seconds that a further process of a fit waits before it tells an error: most likely the first tells the same, and the
 launcher then ends all others."""
+LONGEST = 1000
+"""Characters of an error."""
 LIGHT = {
     "cells": "list the installed recurrent cells",
     "recipes": "list the installed recipes; show or copy one",
@@ -53,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     _log_to_stderr()
     try:
         code = 0
+        _check_folder()
         if command in HEAVY:
             code = import_module(f"seqlab.commands.{command}").main(argv[1:]) or 0
         elif command in LIGHT:
@@ -89,9 +93,22 @@ def main(argv: list[str] | None = None) -> int:
         _drop_output()
 
 
+def _check_folder() -> None:
+    """Makes sure that there is a current folder, without which libraries end the process in words of their own.
+
+    Raises:
+        UserError: Another process has removed it.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError("the current folder is gone: change to another one") from error
+
+
 def _one_line(text: str) -> str:
     """A text on one line, without characters that would steer a terminal: it may quote a file from elsewhere."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    text = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def _top_level(argv: list[str]) -> None:

@@ -28,6 +28,7 @@ from seqlab.flag_help import tidy
 from seqlab.flags import Parser, allowed_packages, check_names, is_of
 from seqlab.tasks.base import Task
 from seqlab.training.rehearsal import stand_ins
+from seqlab.training.saving import check_intervals
 from seqlab.training.settings import TrainingSettings
 from seqlab.training.trainer_settings import BRIEF, OWN, check_trainer
 
@@ -41,18 +42,19 @@ class CheckpointSettings:
         mode: max if more of it is better, else min.
         patience: Validations without a better score after which training stops; null: never.
         every_n_steps: Optimizer steps between two writings of the last checkpoint.
+        every_n_minutes: Minutes after which the last checkpoint is written as well, at the end of a step; null: never.
     """
 
     monitor: str = "val/perplexity"
     mode: Literal["max", "min"] = "min"
     patience: int | None = None
     every_n_steps: int = 500
+    every_n_minutes: float | None = None
 
     def __post_init__(self) -> None:
         if self.patience is not None and self.patience < 0:
             raise UserError(f"checkpoint.patience must be at least 0, or null for no early stop, not {self.patience}")
-        if self.every_n_steps < 1:
-            raise UserError(f"checkpoint.every_n_steps must be at least 1, not {self.every_n_steps}")
+        check_intervals(self.every_n_steps, self.every_n_minutes)
 
 
 @dataclass

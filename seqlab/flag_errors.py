@@ -2,12 +2,15 @@
 
 import difflib
 import re
+import sys
 from argparse import Action
 from collections.abc import Iterable, Sequence
 
 from seqlab import registry
 
 MOST_CLASSES = 12
+RENAMED = {"model.coverage_penalty": "model.coverage_loss"}
+"""Settings of runs of older versions."""
 
 
 def explain(message: str, actions: Sequence[Action], packages: Sequence[str]) -> str:
@@ -18,10 +21,15 @@ def explain(message: str, actions: Sequence[Action], packages: Sequence[str]) ->
         actions: The settings that it knows.
         packages: The packages whose classes may be named.
     """
+    nested = r"Unable to load config .*?\n +- (Parser key \S+\s+(?!Unable to load config).*)"
+    if inner := re.search(nested, message, re.DOTALL):
+        return explain(re.sub("^  ", "", inner[1], flags=re.MULTILINE), actions, packages)
     text = " ".join(message.split())
     known = [action.dest for action in actions]
     if match := re.search(r"unrecognized arguments: -*([\w.]+)", text):
         return no_setting(match[1], known)
+    if match := re.search(r"the following arguments are required: (\w+\.[\w., ]+)", text):
+        return f"it lacks {match[1]}: it is cut short, or no whole recipe"
     if match := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):
         return no_setting(f"{match[1]}.{match[2]}", known)
     if match := re.search(r"Importing '([\w.]+)' is not allowed", text):
@@ -34,6 +42,8 @@ def explain(message: str, actions: Sequence[Action], packages: Sequence[str]) ->
 
 def no_setting(name: str, known: Sequence[str]) -> str:
     """That there is no such setting, with the nearest: in its own group, by the same name elsewhere, or anywhere."""
+    if name in RENAMED:
+        return f"no setting named {name}; it is called {RENAMED[name]} now"
     group, _, last = name.rpartition(".")
     beside = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == group}
     elsewhere = {key.rpartition(".")[2]: key for key in reversed(known)}
@@ -55,7 +65,14 @@ def no_argument(setting: str, arguments: Sequence[str] = ()) -> str:
 def known_classes(action: Action | None) -> list[str]:
     """The dotted names of the classes that a setting may name, as far as they are imported."""
     text = getattr(action, "extra_help", str)()
-    return [name for name in text.partition(": ")[2].split(", ") if name]
+    return [name for name in text.partition(": ")[2].split(", ") if name and not _is_base(name)]
+
+
+def _is_base(path: str) -> bool:
+    """Whether a class is only there for others to be made of: its package names what it offers, and leaves it out."""
+    module, _, name = path.rpartition(".")
+    offered = [getattr(sys.modules.get(place), "__all__", []) for place in (module, module.rpartition(".")[0])]
+    return path.startswith("seqlab.") and any(offered) and not any(name in names for names in offered)
 
 
 def action_of(key: str, actions: Iterable[Action]) -> Action | None:
@@ -71,10 +88,15 @@ def _of_value(key: str, message: str, actions: Sequence[Action]) -> str:
         return _of_no_type(key, message, actions)
     if match := re.match(r"Expected a dot import path string: (\S+)", text):
         return _no_class(key, match[1], actions)
+    if match := re.search(r"Expected '(\S+)' to be a subclass of <class '(\w+)'>", text):
+        return f"{key}: {match[1]} is no subclass of {match[2]}"
+    if match := re.match(r"Import path (\S+) does not correspond to a subclass of (\w+)", text):
+        return f"{key}: {match[1]} is no subclass of {match[2]}"
     if match := re.match(r"Type .* expects a function or a callable class: .*Got value: (\S+)", text):
-        return _no_class(key, match[1], actions)
-    if match := re.match(r"Unable to load config '(.*?)'", text):
-        return f"{key} has settings of its own, such as --{key}.NAME VALUE, or is a YAML file of them, not {match[1]!r}"
+        return f"{key} needs a class, not null" if match[1] == "None" else _no_class(key, match[1], actions)
+    if match := re.match(r"Unable to load config '(.*?)'|Subclasses are disabled for .* thus '(\S+)' is not", text):
+        value = match[1] or match[2]
+        return f"{key} has settings of its own, such as --{key}.NAME VALUE, or is a YAML file of them, not {value!r}"
     if match := re.match(r"(Expected a .*?)\. Got value: (.*)", text):
         return f"{key}: Expected {_types([match[1]])}. Got value: {match[2]}"
     return f"{key}: {text}"
@@ -100,11 +122,13 @@ def _of_no_type(key: str, message: str, actions: Sequence[Action]) -> str:
         return no_argument(f"{key}.{match[1]}")
     if match := re.match(r"Expected a dot import path string: (\S+)", reason):
         return _no_class(key, match[1], actions)
-    if match := re.match(r"Import path does not correspond to a subclass of (\w+)", reason):
-        return f"{key}: {value} is no subclass of {match[1]}"
+    if match := re.match(r"Import path( \S+)? does not correspond to a subclass of (\w+)", reason):
+        bases = re.findall(r"does not correspond to a subclass of (\w+)", "\n".join(told))
+        return f"{key}: {(match[1] or value).strip()} is no subclass of {' or '.join(dict.fromkeys(bases))}"
     if match := re.match(r"([\w.]+: )?(Expected a .*?)\. Got value: (.*)", reason):
         reason = f"{match[1] or ''}Expected {_types([match[2]])}. Got value: {match[3]}"
-    return f"{key}.{reason}" if value.startswith("NestedArg") else f"{key}: {reason}"
+    is_of_part = value.startswith("NestedArg") or re.match(r"\w+: Expected ", reason)
+    return f"{key}.{reason}" if is_of_part else f"{key}: {reason}"
 
 
 def _types(reasons: Iterable[str]) -> str:
@@ -123,7 +147,9 @@ def _types(reasons: Iterable[str]) -> str:
 
 def _no_class(key: str, name: str, actions: Sequence[Action]) -> str:
     """That there is no such class, with the nearest, or with all if they are few."""
-    classes = sorted({path.rpartition(".")[2] for path in known_classes(action_of(key, actions))})
+    action = action_of(key, actions)
+    bases = re.findall(r"\w+", str(getattr(action, "_typehint", "")))
+    classes = sorted({path.rpartition(".")[2] for path in known_classes(action)}.difference(bases))
     close = registry.nearest(name.rpartition(".")[2], classes)
     listed = f" (there are: {', '.join(classes)})" if classes and not close and len(classes) <= MOST_CLASSES else ""
     return f"{key}: there is no class {name}{close}{listed}"

@@ -1,8 +1,9 @@
 """The parser of recipes and flags: what is wrong is said in one line."""
 
 import inspect
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -29,9 +30,11 @@ PACKAGES = [
 """Where a recipe may name classes of. No more of torch and Lightning, which have functions that start processes, load
 libraries and run code from the network; what is defined elsewhere is refused under any name that it is imported by."""
 GROUPS = ("checkpoint", "data", "model", "trainer", "training")
+OPTIMIZER, KEPT = "model.optimizer", ("lr",)
+"""Where a class takes foreign defaults, and what of them is told to any class."""
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
-
+log = logging.getLogger("seqlab")
 _load = get_loader("yaml")
 
 
@@ -61,22 +64,41 @@ class Parser(ArgumentParser):
             given: What is set below them, by dotted name.
 
         Raises:
-            UserError: A flag is wrong.
+            UserError: A flag is wrong, or the file below them, which is named then.
         """
+        given, values = given or {}, _values(flags)
         try:
-            return self.parse_args(flags)
-        except UserError as error:  # of the parser of a class, which does not know what it is parsed for
-            values = {**(given or {}), **_values(flags)}
-            text = str(error)
-            if refused := re.fullmatch(r"Option '(\w+)' is not accepted", text):
-                setting = _whole(refused[1], values)
-                raise UserError(no_argument(setting, self._arguments(setting, values))) from error
-            if refused := re.fullmatch(r"(no setting named ([\w.]+)): the class that .* has no such argument", text):
-                raise UserError(no_argument(refused[2], self._arguments(refused[2], values))) from error
-            name, _, rest = text.partition(": ")
-            if rest and name.isidentifier() and not any(action.dest == name for action in self._actions):
-                raise UserError(f"{_whole(name, values)}: {rest}") from error
-            raise
+            config = self.parse_args(flags)
+        except UserError as error:
+            text = self._told_in_full(str(error), {**given, **values})
+            raise UserError(f"{self._file}: {text}" if self._is_of_file(str(error), flags) else text) from error
+        own_defaults(config, given, values)
+        return config
+
+    @property
+    def _file(self) -> str:
+        """The file of settings below all flags."""
+        return ", ".join(map(str, self.default_config_files or ()))
+
+    def _is_of_file(self, text: str, flags: list[str]) -> bool:
+        """Whether that is said of the file by itself too."""
+        try:
+            self.parse_args([])
+        except UserError as error:
+            return not flags or str(error) == text
+        return False
+
+    def _told_in_full(self, text: str, values: dict[str, Any]) -> str:
+        """What the parser of a class says, which does not know what it is parsed for."""
+        if refused := re.fullmatch(r"Option '(\w+)' is not accepted", text):
+            setting = _whole(refused[1], values)
+            return no_argument(setting, self._arguments(setting, values))
+        if refused := re.fullmatch(r"(no setting named ([\w.]+)): the class that .* has no such argument", text):
+            return no_argument(refused[2], self._arguments(refused[2], values))
+        name, _, rest = text.partition(": ")
+        if rest and name.isidentifier() and not any(action.dest == name for action in self._actions):
+            return f"{_whole(name, values)}: {rest}"
+        return text
 
     def _arguments(self, setting: str, values: dict[str, Any]) -> list[str]:
         """The arguments of the class that a setting is of; none where it cannot be told."""
@@ -85,10 +107,39 @@ class Parser(ArgumentParser):
         named = values.get(group) or values.get(f"{group}.class_path") or ""
         for path in known_classes(action):
             if path == named or path.endswith(f".{named}"):
-                module, _, name = path.rpartition(".")
-                found = getattr(import_module(module), name)
-                return [name for name in inspect.signature(found).parameters if name not in ("params", "self")]
+                return [name for name in _parameters(path) if name not in ("params", "self")]
         return []
+
+
+def own_defaults(config: Namespace, given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Lets an optimizer of another class than the file's start from its own defaults, but for the learning rate: a
+    weight decay that is right for one is wrong for another.
+
+    Args:
+        config: What was parsed; it is changed.
+        given: What the file sets, by dotted name.
+        values: What flags set, by dotted name.
+    """
+    now, before = config.get(f"{OPTIMIZER}.class_path"), str(given.get(f"{OPTIMIZER}.class_path", ""))
+    if now is None or before.rpartition(".")[2] in ("", now.rpartition(".")[2]):
+        return
+    parameters, left = _parameters(now), []
+    for name in sorted(key.rpartition(".")[2] for key in given if key.startswith(f"{OPTIMIZER}.init_args.")):
+        set_by_flag = {f"{OPTIMIZER}.{name}", f"{OPTIMIZER}.init_args.{name}"} & values.keys()
+        if set_by_flag or (name in KEPT and name in parameters):
+            continue
+        left.append(name)
+        if name in parameters and parameters[name].default is not inspect.Parameter.empty:
+            config[f"{OPTIMIZER}.init_args.{name}"] = parameters[name].default
+    if left:
+        old, new = (path.rpartition(".")[2] for path in (before, now))
+        log.info("%s: %s has defaults of its own for what was set for %s: %s", OPTIMIZER, new, old, ", ".join(left))
+
+
+def _parameters(path: str) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a class."""
+    module, _, name = path.rpartition(".")
+    return inspect.signature(getattr(import_module(module), name)).parameters
 
 
 def _whole(name: str, values: dict[str, Any]) -> str:
@@ -104,7 +155,11 @@ def _values(flags: list[str]) -> dict[str, Any]:
         if name == "--config":
             values |= flat(yaml.safe_load(value))
         elif name.startswith("--"):
-            values[name.removeprefix("--")] = value if equals else following
+            name, text = name.removeprefix("--"), value if equals else following
+            values[name] = text
+            if text.startswith("{"):
+                with suppress(yaml.YAMLError, ValueError):
+                    values = {key: values[key] for key in values if key != name} | flat(yaml.safe_load(text), name)
     return values
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ class Run:
     ::
 
         config.yaml          everything that was set, in full
-        checkpoints/         best.ckpt by the validation score, last.ckpt to go on from; of an export: model.safetensors
+        checkpoints/         best.ckpt by the validation score, last.ckpt to go on from, previous.ckpt from before it
+        model.safetensors    the weights, of an export
         logs/                metrics.csv and TensorBoard's events
         curves.png           the learning curves
         summary.json         what the fit ended with
@@ -42,6 +44,7 @@ class Run:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
+        self.previous = self.checkpoints / "previous.ckpt"
         self.exported = self.path / "model.safetensors"
         self.logs = self.path / "logs"
         self.metrics = self.logs / "metrics.csv"
@@ -66,7 +69,7 @@ class Run:
         if resume:
             if not self.config.is_file():
                 raise UserError(f"{self} holds no run to resume (no {self.config.name})")
-            if not self.last.is_file():
+            if not self.is_resumable():
                 raise UserError(f"{self} has no checkpoint to resume from; start over with --overwrite")
         elif occupied and not overwrite:
             raise UserError(
@@ -76,6 +79,10 @@ class Run:
             raise UserError(
                 f"{self} is not a run (no {self.config.name}), so --overwrite leaves it alone; take another --run DIR"
             )
+
+    def is_resumable(self) -> bool:
+        """Whether there is a checkpoint to go on from, whole or not."""
+        return self.last.is_file() or self.previous.is_file()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -134,14 +141,17 @@ class Run:
 
         if not self.config.is_file():
             raise UserError(f"{self} is not a run (no {self.config.name})")
-        for path in [path for path in (self.best, self.last, self.exported) if path.is_file()][:1]:
-            self.check_suppliers(path)
+        if self._saved():
+            self.check_suppliers()
         return parse(self.config, argv or [], prog=prog)
 
-    def check_suppliers(self, checkpoint: Path) -> None:
+    def check_suppliers(self, checkpoint: Path | None = None) -> None:
         """Makes sure that the plugins of a checkpoint are installed, and warns of other versions.
 
         To be called before the configuration is parsed, which without them fails in words that help less.
+
+        Args:
+            checkpoint: The checkpoint; what :meth:`load` reads if None.
 
         Raises:
             UserError: One is not installed, or the checkpoint cannot be read.
@@ -149,8 +159,8 @@ class Run:
         from seqlab.suppliers import check_suppliers
         from seqlab.training.checkpoints import load_checkpoint
 
-        record = load_checkpoint(checkpoint, mmap=True)["seqlab"]
-        for line in check_suppliers(str(self), record.get("suppliers", {})):
+        content = load_checkpoint(checkpoint, mmap=True) if checkpoint else self.load(mmap=True)[1]
+        for line in check_suppliers(str(self), content["seqlab"].get("suppliers", {})):
             if is_first_process():
                 log.warning("%s", line)
 
@@ -162,13 +172,31 @@ class Run:
         """
         if not self.config.is_file():
             raise UserError(f"{self} is not a run (no {self.config.name}){self._neighbour()}")
-        for path in (self.best, self.last, self.exported):
-            if path.is_file():
-                return path
+        if saved := self._saved():
+            return saved[0]
         raise UserError(
             f"{self} has no checkpoint yet: it ended, or was stopped, before the first one was written "
             f"({self._progress()})"
         )
+
+    def load(self, *, mmap: bool = False) -> tuple[Path, dict[str, Any]]:
+        """Reads :meth:`checkpoint`; ``mmap`` is that of :func:`~seqlab.training.checkpoints.load_checkpoint`.
+
+        Raises:
+            UserError: There is none, or it cannot be read, and then which other one there is.
+        """
+        from seqlab.training.checkpoints import load_checkpoint
+
+        path = self.checkpoint()
+        try:
+            return path, load_checkpoint(path, mmap=mmap)
+        except UserError as error:
+            others = self._saved()[1:]
+            raise UserError(f"{error}; remove it to use {others[0]}" if others else str(error)) from error
+
+    def _saved(self) -> list[Path]:
+        """What has the run's weights, and is used in this order."""
+        return [path for path in (self.best, self.last, self.previous, self.exported) if path.is_file()]
 
     def _progress(self) -> str:
         """How far a fit got, by its log."""
@@ -216,11 +244,9 @@ def restore(run: Run, settings: "Settings | None" = None) -> tuple["Task", Any, 
     Where the checkpoint has averages of weights, they are the task's weights.
     """
     from seqlab.training.averaging import use_averages
-    from seqlab.training.checkpoints import load_checkpoint
 
     settings = settings or run.settings()
-    path = run.checkpoint()
-    checkpoint = load_checkpoint(path)
+    path, checkpoint = run.load()
     task, data = rebuild(settings, checkpoint, path)
     use_averages(task, checkpoint)
     return task.eval(), data, checkpoint
@@ -241,12 +267,20 @@ def rebuild(settings: "Settings", checkpoint: dict[str, Any], path: Path) -> tup
         with Bounded(checkpoint["state_dict"], path):
             task = settings.make_task(data)
         if wrong := misfits(task.state_dict(), checkpoint["state_dict"]):
-            raise UserError(f"{path} does not fit its own tokenizer or the configuration: {first_few(wrong)}")
+            raise UserError(
+                f"{path} does not fit its own tokenizer or the configuration: {first_few(wrong)}{_saver(checkpoint)}"
+            )
         task.load_state_dict(checkpoint["state_dict"])
     except (KeyError, RuntimeError) as error:
         reason = f"it holds no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise UserError(f"{path} does not fit the configuration: {reason}") from error
+        raise UserError(f"{path} does not fit the configuration: {reason}{_saver(checkpoint)}") from error
     return task, data
+
+
+def _saver(checkpoint: dict[str, Any]) -> str:
+    """Of which version of seqlab a checkpoint is, if it is another one."""
+    saved, here = checkpoint["seqlab"].get("version"), version("seqlab")
+    return "" if saved in (here, None) else f" (it is of seqlab {saved}, and this is {here})"
 
 
 def _give_state(data: Any, state: Any, path: Path) -> None:

@@ -11,6 +11,9 @@ import yaml
 from seqlab.errors import UserError
 from seqlab.strict_yaml import MOST_BYTES, parse_yaml
 
+LONGEST = 30
+"""Digits of a number in a message."""
+
 
 def parse_cell(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Splits a cell's specification into its name and options.
@@ -64,7 +67,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
+        wrong = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}"
+        raise UserError(f"{path} is not YAML: it is binary, or not in UTF-8 ({wrong})") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no settings")
     return values
@@ -81,6 +85,23 @@ def read_recipe(path: Path) -> dict[str, Any]:
         if not isinstance(values.get(key), str):
             raise UserError(f"{path} is not a recipe: it names no class as {key!r}")
     return values
+
+
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    """Makes sure that a number is in its range, as NaN never is.
+
+    Args:
+        name: What it is called.
+        value: The number.
+        least: The least that it may be.
+        most: The most.
+
+    Raises:
+        UserError: It is not.
+    """
+    if not least <= value <= most:
+        text = str(value) if len(str(value)) <= LONGEST else f"{str(value)[:LONGEST]}..."
+        raise UserError(f"{name} must be between {least:,} and {most:,}, not {text}")
 
 
 def flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """YAML that may come from anywhere: no tags, no text that unfolds to more than it is, no key that is there twice."""
 
+import re
 from typing import Any
 
 import yaml
@@ -80,10 +81,19 @@ def parse_yaml(text: str, name: str) -> Any:
         loader = StrictLoader(text)
         return loader.get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: such as a date in month 13
-        raise UserError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{name} is not YAML: {_reason(error)}") from error
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong and where, without the piece of text that PyYAML shows, which may be of any length."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return re.sub(r' in "<[\w ]+>",', ",", " ".join(str(error).split()))
+    text = ": ".join(filter(None, (error.context, error.problem)))
+    mark = error.problem_mark or error.context_mark
+    return f"{text} (line {mark.line + 1}, column {mark.column + 1})" if mark else text
 
 
 def _parts(node: Any) -> list[Any]:

@@ -1,5 +1,9 @@
 """What is wrong with a flag is said in one short line."""
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from seqlab import registry
@@ -7,6 +11,7 @@ from seqlab.config import parse
 from seqlab.errors import UserError
 
 TRANSLATION = registry.recipe_path("translation")
+FORMS = "Expected one of none, nfc, nfkc or null. Got value: nfd"
 LAST = "the class that {} names has no such argument"
 
 
@@ -61,6 +66,21 @@ LAST = "the class that {} names has no such argument"
         ("--training.l2_penalty x", "training.l2_penalty: Expected float. Got value: x"),
         ("--model.l2_penalty 1", "no setting named model.l2_penalty; did you mean 'training.l2_penalty'?"),
         ("--trainer.freeze a.*", "no setting named trainer.freeze; did you mean 'training.freeze'?"),
+        ('--data.tokenizer {"kind":"bpe","normalization":"nfd"}', f"data.tokenizer.normalization: {FORMS}"),
+        ('--data.target_tokenizer {"normalization":"nfd"}', f"data.target_tokenizer.normalization: {FORMS}"),
+        ("--model.optimizer torch.nn.Linear", "model.optimizer: torch.nn.Linear is no subclass of Optimizer"),
+        ("--model.optimizer null", "model.optimizer needs a class, not null"),
+        ("--model.metrics.bleu torch.nn.Linear", "torch.nn.Linear is no subclass of Metric"),
+        (
+            "--model.metrics.bleu 3",
+            "there is no class 3 (there are: Accuracy, BLEU, BitsPerByte, BrevityPenalty, CHRF, "
+            "LengthRatio, Perplexity, SequenceAccuracy, TER, WordPerplexity)",
+        ),
+        ("--model.schedule Foo", "(there are: Constant, Cosine, InverseSquareRoot, Linear, Noam, Plateau, Step)"),
+        ("--model.search torch.nn.Linear", "model.search has settings of its own, such as --model.search.NAME VALUE"),
+        ("--trainer.plugins torch.nn.Linear", "trainer.plugins: torch.nn.Linear is no subclass of Precision or Clus"),
+        ('--model.schedule {"class_path":"Cosine","init_args":{"warmupp":3}}', "did you mean 'warmup'?"),
+        ("--model.coverage_penalty 1", "model.coverage_penalty; it is called model.coverage_loss now"),
     ],
 )
 def test_wrong_flags(flags: str, expected: str) -> None:
@@ -74,3 +94,56 @@ def test_wrong_flags(flags: str, expected: str) -> None:
 def test_patterns_are_a_list_or_have_commas_between(flag: str) -> None:
     settings = parse(TRANSLATION, ["--training.freeze", flag], prog="seqlab fit")
     assert settings.built.training.freeze == ["a.*", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("task: seqlab.tasks.Translation\ndata_module: seqlab.data.parallel_text.ParallelText\n", "it lacks model."),
+        (TRANSLATION.read_text("utf-8").replace("  dropout:", "  dropuot:"), "no setting named model.dropuot; did you"),
+        (TRANSLATION.read_text("utf-8").replace("dropout: 0.1", "dropout: x"), "model.dropout: Expected float. Got"),
+    ],
+    ids=["cut short", "a wrong name", "a wrong value"],
+)
+@pytest.mark.parametrize("flags", [[], ["--seed", "3"]], ids=["alone", "with a flag"])
+def test_what_is_wrong_in_a_file_is_told_of_it(tmp_path: Path, content: str, expected: str, flags: list[str]) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(content, "utf-8")
+    with pytest.raises(UserError, match=f"^{re.escape(f'{file}: {expected}')}"):
+        parse(file, flags, prog="seqlab translate")
+
+
+def test_what_is_wrong_in_a_flag_is_not_told_of_the_file() -> None:
+    with pytest.raises(UserError, match=r"^model\.dropout: Expected float"):
+        parse(TRANSLATION, ["--model.dropout", "x"], prog="seqlab fit")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected", "told"),
+    [
+        ("--model.optimizer SGD", {"lr": 0.002, "weight_decay": 0, "fused": None}, "fused, weight_decay"),
+        ("--model.optimizer.class_path torch.optim.SGD", {"lr": 0.002, "weight_decay": 0}, "fused, weight_decay"),
+        (
+            "--model.optimizer SGD --model.optimizer.lr 0.5 --model.optimizer.momentum 0.9",
+            {"lr": 0.5, "momentum": 0.9},
+            "fused, weight_decay",
+        ),
+        ("--model.optimizer SGD --model.optimizer.weight_decay 0.3", {"weight_decay": 0.3, "fused": None}, "fused"),
+        (
+            '--model.optimizer {"class_path":"SGD","init_args":{"fused":true}}',
+            {"fused": True, "weight_decay": 0},
+            "weight_decay",
+        ),
+        ("--model.optimizer AdamW", {"lr": 0.002, "weight_decay": 0.0001, "fused": True}, None),
+        ("--model.optimizer torch.optim.AdamW --model.optimizer.lr 0.1", {"lr": 0.1, "fused": True}, None),
+    ],
+)
+def test_another_optimizer_has_its_own_defaults(
+    flags: str, expected: dict[str, Any], told: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "seqlab"):
+        settings = parse(TRANSLATION, flags.split(), prog="seqlab fit")
+    options = settings.config.model.optimizer.init_args
+    assert {name: options[name] for name in expected} == expected
+    line = f"model.optimizer: SGD has defaults of its own for what was set for AdamW: {told}"
+    assert [record.getMessage() for record in caplog.records] == ([line] if told else [])

@@ -188,7 +188,7 @@ def test_a_tokenizer_that_does_not_fit_the_checkpoint(
 WRONG = [
     (["--data.train", "missing.txt"], "missing.txt"),
     (["--data.streams", "4000"], "2,800 tokens, less than one window in each row: 4000 rows"),
-    (["--data.window", "0"], "data.window (0) must be positive"),
+    (["--data.window", "0"], "data.window must be between 1 and 1,000,000,000, not 0"),
     (["--model.cutoffs", "[4, 9]"], "tying shares the embedding matrix"),
     (["--model.embedding_dropout", "1.5"], "embedding_dropout must be at least 0 and below 1"),
     (["--model.activation_penalty", "-1"], "must not be negative"),

@@ -213,7 +213,7 @@ def test_the_seed_reaches_the_order_of_batches(here: Callable, settings: list[st
 WRONG = [
     (["--model.sizes", "3"], "no setting named model.sizes; did you mean 'model.size'?"),
     (["--model.cell", "grru"], "no cell named 'grru'; did you mean 'gru'?"),
-    (["--data.batch_tokens", "0"], "data.batch_tokens (0) must be positive"),
+    (["--data.batch_tokens", "0"], "data.batch_tokens must be between 1 and 1,000,000,000, not 0"),
     (["--data.train", "missing.tsv"], "cannot read missing.tsv"),
     (["--checkpoint.monitor", "val/f1"], "no score named 'val/f1' (there are: val/accuracy)"),
     (["--model.metrics.other", "os.path.join"], "os.path.join is of none of the packages that a recipe may name"),

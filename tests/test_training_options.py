@@ -2,12 +2,8 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,35 +168,6 @@ def test_a_killed_run_resumes_exactly(
         moments = [checkpoint["optimizer_states"][0]["state"] for checkpoint in (expected, found)]
         assert all(torch.equal(value, moments[1][i][part]) for i in moments[0] for part, value in moments[0][i].items())
     assert rows(whole) == rows(killed)
-
-
-@pytest.mark.parametrize("saves", [True, False])
-def test_an_interrupted_fit_says_how_to_go_on(tiny: list[str], tmp_path: Path, saves: bool) -> None:
-    run = tmp_path / "run"
-    steps = ["--trainer.max_steps", "1000000", "--checkpoint.every_n_steps", "5" if saves else "1000000"]
-    argv = ["fit", "--recipe", "translation", "--run", str(run), *tiny, *steps, "--trainer.val_check_interval", "10000"]
-    awaited = run / "checkpoints" / "last.ckpt" if saves else run / "logs" / "metrics.csv"
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, processes inherit that
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "seqlab", *argv],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
-    with process:
-        while not awaited.is_file() and process.poll() is None:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        stderr = process.communicate(timeout=100)[1].decode()
-    assert process.returncode == 130
-    *_, how, last = stderr.splitlines()
-    assert last == "seqlab fit: interrupted"
-    if saves:
-        assert how == f"go on from step {saved(run)['global_step']:,} with: seqlab fit --run {run} --resume"
-    else:
-        assert how == "no checkpoint was written yet: to start anew, add --overwrite"
 
 
 @pytest.mark.parametrize(

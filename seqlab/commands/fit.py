@@ -67,8 +67,10 @@ def main(argv: list[str]) -> None:
         )
     recipe = registry.recipe_path(options.recipe) if options.recipe else None
     run = Run(options.run or Path("runs", recipe.stem if recipe else ""))
-    if options.resume and run.last.is_file():
-        run.check_suppliers(run.last)
+    if options.resume and run.is_resumable():
+        from seqlab.training.resuming import load_last
+
+        run.check_suppliers(load_last(run.checkpoints, mmap=True).path)
     if recipe is not None:
         check_cells(recipe, rest)
     if options.help or any(flag.startswith("--print_config") for flag in rest):
@@ -145,6 +147,7 @@ def train(
     from seqlab.training.allocator import keep_freed_memory
     from seqlab.training.checkpoints import Record, load_checkpoint
     from seqlab.training.devices import as_one, check_devices, check_strategy
+    from seqlab.training.resuming import load_last, take_up
     from seqlab.training.summary import describe_model, write_summary
 
     keep_freed_memory()
@@ -156,12 +159,15 @@ def train(
             cell_factory(cell)  # raises what is wrong with its options
     try:
         trainer, throughput = make_trainer(run, settings)
-        checkpoint = load_checkpoint(run.last) if resume else None
+        resumed = load_last(run.checkpoints) if resume else None
+        for line in resumed.notes() if resumed else ():
+            log.warning("%s", line)
+        checkpoint = resumed.checkpoint if resumed else None
         source = find_source(settings, run) if checkpoint is None else None
-        if checkpoint is not None:
-            check_unchanged(settings, checkpoint)
-            check_devices(checkpoint, trainer)
-            task, data = rebuild(settings, checkpoint, run.last)
+        if resumed is not None:
+            check_unchanged(settings, resumed.checkpoint)
+            check_devices(resumed.checkpoint, trainer)
+            task, data = rebuild(settings, resumed.checkpoint, resumed.path)
         else:
             data = settings.make_data()
             if source is not None:
@@ -187,6 +193,8 @@ def train(
                 stack.enter_context(run.lock())
                 if overwrite:
                     run.clear()
+                if resumed is not None:
+                    take_up(resumed, run.checkpoints, run.logs)
                 write_text(run.config, settings.dump())
             log.info("%s", describe_model(task))
             log.info("run: %s%s", run, f", resumed at step {checkpoint['global_step']:,}" if checkpoint else "")
@@ -214,18 +222,22 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
     """The trainer with everything a run adds to it, and what measures its speed."""
     from lightning.pytorch.loggers import TensorBoardLogger
 
-    from seqlab.training.checkpoints import AtomicCheckpointIO, StopAtNaN, checkpoint_callbacks
+    from seqlab.training.checkpoints import AtomicCheckpointIO
+    from seqlab.training.guards import Guard
     from seqlab.training.logs import MetricsLog, Throughput
+    from seqlab.training.preflight import Preflight
     from seqlab.training.progress import Progress
+    from seqlab.training.saving import checkpoint_callbacks
     from seqlab.training.seeding import SeedSteps
     from seqlab.training.stopping import StopOnSignal
 
     config, throughput = settings.config, Throughput()
     metrics = MetricsLog(run.metrics, throughput, config.trainer.log_every_n_steps or 50)
     callbacks = [
+        Preflight(),
         SeedSteps(config.seed),
         throughput,
-        StopAtNaN(run.checkpoints),
+        Guard(run.checkpoints, config.training.nonfinite, metrics.every_n_steps),
         metrics,
         Progress(throughput, metrics, config.checkpoint.monitor, config.checkpoint.mode),
         *checkpoint_callbacks(
@@ -234,6 +246,7 @@ def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
             mode=config.checkpoint.mode,
             patience=config.checkpoint.patience,
             every_n_steps=config.checkpoint.every_n_steps,
+            every_n_minutes=config.checkpoint.every_n_minutes,
         ),
         StopOnSignal(),
     ]

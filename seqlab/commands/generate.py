@@ -10,11 +10,20 @@ from typing import Any
 from seqlab.commands import Arguments, write_out
 from seqlab.errors import UserError
 from seqlab.runs import Run
+from seqlab.specs import check_range
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that would steer a terminal."""
 DRAWING = ("samples", "lines", "temperature", "top_k", "top_p", "repetition_penalty", "seed")
 """Flags that mean nothing to a search."""
+RANGES = {
+    "samples": (1, 100_000),
+    **dict.fromkeys(("beam", "n_best"), (1, 10_000)),
+    **dict.fromkeys(("length", "lines", "top_k"), (1, 10**9)),
+    **dict.fromkeys(("min_length", "no_repeat_ngram_size"), (0, 10**9)),
+    "seed": (0, 2**64 - 1),
+}
+"""What numbers may be, beyond which nobody can mean them."""
 SEARCHING = ("beam", "n_best", "length_penalty", "length_normalization", "no_repeat_ngram_size", "min_length")
 """Settings of a search."""
 
@@ -28,6 +37,9 @@ def main(argv: list[str]) -> None:
         parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     options = {name: value for name, value in vars(parsed).items() if value is not None}
     run, prompt = options.pop("run"), options.pop("prompt", None)
+    for name, (least, most) in RANGES.items():
+        if options.get(name, least) > most:
+            check_range(name, options[name], least, most)
     drawing, searching = ([name for name in names if name in options] for names in (DRAWING, SEARCHING))
     if "beam" in options and drawing:
         raise UserError(f"--beam and --{drawing[0]} contradict: what is searched for is not drawn")
@@ -158,7 +170,7 @@ class Writer:
 
     def __init__(self, prompt: str, samples: int, heads: Sequence[str] | None = None):
         self.prompt, self.samples = prompt, samples
-        self.heads = heads or [f"sample {number + 1} of {samples}" for number in range(samples)]
+        self.heads = heads
         self.is_terminal = sys.stdout.isatty()
         is_plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
         self.bold, self.normal = ("\033[1m", "\033[0m") if self.is_terminal and not is_plain else ("", "")
@@ -168,7 +180,8 @@ class Writer:
         """Writes a piece of a sample, after its head if it is the first one."""
         if sample != self.sample:
             self.close()
-            head = f"--- {self.heads[sample]} ---\n" if self.samples > 1 else ""
+            name = self.heads[sample] if self.heads else f"sample {sample + 1} of {self.samples}"
+            head = f"--- {name} ---\n" if self.samples > 1 else ""
             prompt = f"{self.bold}{self._safe(self.prompt)}{self.normal}" if self.prompt else ""
             self._write(f"{head}{prompt}")
             self.sample, self.end = sample, self.prompt[-1:]

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqlab.commands import SEARCH, Arguments, write_out
+from seqlab.commands.long_lines import LongLines
 from seqlab.errors import UserError
 from seqlab.runs import Run
+from seqlab.specs import check_range, flat, read_yaml
 
 if TYPE_CHECKING:
     from seqlab.tasks.attention_maps import AttentionMap
@@ -22,6 +24,16 @@ CHUNK = 2000
 SAMPLING = ("temperature", "top_k", "top_p", "seed")
 SEARCHING = tuple(name for name in (*SEARCH, "n_best") if name != "max_length")
 """Flags that mean nothing to a sample."""
+RANGES = {
+    **dict.fromkeys(("beam", "n_best"), (1, 10_000)),
+    **dict.fromkeys(("max_length", "max_input_length"), (1, 10**9)),
+    **dict.fromkeys(("min_length", "no_repeat_ngram_size"), (0, 10**9)),
+    "top_k": (1, 10**9),
+    "seed": (0, 2**64 - 1),
+}
+"""What numbers may be, beyond which nobody can mean them."""
+LONGEST = 5000
+"""Tokens: a few pages, which takes a minute. With sentences of training of 100 tokens, far less is of use."""
 
 
 class Chunk(NamedTuple):
@@ -48,8 +60,10 @@ def main(argv: list[str]) -> None:
     if options.attention is not None:
         translator.check_attention()
         _make_folder(options.attention)
+    long = LongLines(translator.tokenizers[0], options.max_input_length, _learnt(options.runs[0]))
     as_list = options.scores or (not options.sample and (options.n_best or translator.search.n_best) > 1)
-    for chunk in _chunks(options.prefix):
+    for first, given, prefixes in _chunks(options.prefix):
+        chunk = Chunk(first, long.shorten(given, first), prefixes)
         show = {"unit": "line", "leave": False, "disable": not sys.stderr.isatty()}
         with tqdm(total=len(chunk.lines), desc="translating", **show) as bar:
             found = translator.decode(
@@ -60,6 +74,7 @@ def main(argv: list[str]) -> None:
             best = [candidates[0] if candidates else None for candidates in found]
             maps = translator.look(chunk.lines, best, first=chunk.first)
             _draw(tqdm(maps, desc="drawing", **show), options.attention, chunk.first)
+    long.tell()
 
 
 # --------------------------------------------------------------------------------------------------------------- flags
@@ -87,6 +102,13 @@ def _parser() -> Arguments:
         help="print the N best of each line, as LINE ||| TRANSLATION ||| log_probability= X ||| SCORE, where LINE "
         "counts from 0",
     )
+    parser.add_argument(
+        "--max_input_length",
+        type=int,
+        default=LONGEST,
+        metavar="N",
+        help=f"the most tokens of a line that are translated; it is told which lines have more (default: {LONGEST})",
+    )
     parser.add_argument("--scores", action="store_true", help="print in that form whatever --n_best is")
     parser.add_argument(
         "--prefix", metavar="FILE", type=Path, help="for each input line a line that its translation begins with"
@@ -111,6 +133,11 @@ def _parser() -> Arguments:
 def _check_flags(options: argparse.Namespace) -> None:
     """Makes sure that flags go together, whatever the runs are."""
     given = {name for name, value in vars(options).items() if value is not None}
+    for name, (least, most) in RANGES.items():
+        if name in given and getattr(options, name) > most:
+            check_range(name, getattr(options, name), least, most)
+    if options.max_input_length < 1:
+        raise UserError(f"max_input_length must be at least 1, not {options.max_input_length}")
     if options.sample:
         for name in SEARCHING:
             if name in given:
@@ -161,6 +188,12 @@ def _load(options: argparse.Namespace) -> "Translator":
     translator = Translator(tasks, mean=options.ensemble or "probabilities", names=list(map(str, options.runs)))
     changed(translator.search, {name: getattr(options, name) for name in (*SEARCH, "n_best")})
     return translator
+
+
+def _learnt(run: Run) -> int | None:
+    """The most tokens of a sentence that a run was trained on, if its data have such a limit."""
+    limit = flat(read_yaml(run.config)).get("data.max_length")
+    return limit if isinstance(limit, int) else None
 
 
 # ----------------------------------------------------------------------------------------------------- input and output

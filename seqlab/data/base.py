@@ -10,9 +10,11 @@ from lightning.pytorch import LightningDataModule
 
 from seqlab.data.batches import Examples, PlannedBatches, plan_evaluation, plan_training
 from seqlab.data.loader import TrainingBatches
-from seqlab.errors import UserError
+from seqlab.specs import check_range
 
 SPLITS = ("train", "val", "test")
+MOST_TOKENS = 10**9
+MOST_WORKERS = 1000
 
 
 class DataModule(LightningDataModule, ABC):
@@ -29,15 +31,13 @@ class DataModule(LightningDataModule, ABC):
         seed: Seed of the order of batches; the run's unless set.
 
     Raises:
-        UserError: A size is not positive.
+        UserError: A number is out of its range.
     """
 
     def __init__(self, batch_tokens: int = 2000, workers: int = 0, seed: int = 1):
         super().__init__()
-        if batch_tokens < 1 or workers < 0:
-            raise UserError(
-                f"data.batch_tokens ({batch_tokens}) must be positive, data.workers ({workers}) not negative"
-            )
+        check_range("data.batch_tokens", batch_tokens, 1, MOST_TOKENS)
+        check_range("data.workers", workers, 0, MOST_WORKERS)
         self.batch_tokens, self.workers, self.seed = batch_tokens, workers, seed
         self._train = TrainingBatches(self._plan, workers=workers, pin_memory=torch.cuda.is_available())
         self._splits: dict[str, Examples] = {}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice, zip_longest
+from os.path import exists, isfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,6 +109,11 @@ def _tables(pairs: Iterator[Pair], what: str) -> Iterator[pyarrow.Table]:
     text, empty, blank = pyarrow.string(), True, True
     while chunk := list(islice(pairs, ROWS)):
         sources, targets = zip(*chunk, strict=True)
+        if empty and len(sources) == 1 and sources[0].count("\r") > 1:
+            raise UserError(
+                f"{what} one line, with carriage returns in it: where these end lines, as on old Macintoshes, convert "
+                "them with tr '\\r' '\\n'"
+            )
         empty, blank = False, blank and not any(map(str.strip, sources))
         columns = {"source": pyarrow.array(sources, text)}
         if isinstance(targets[0], list):
@@ -125,12 +131,12 @@ def _tables(pairs: Iterator[Pair], what: str) -> Iterator[pyarrow.Table]:
 
 def _files(name: str, languages: Languages) -> list[Path]:
     """The files behind a name: one table, or the sides."""
-    named = [part.strip() for part in name.split(",")] if "," in name and not Path(name).exists() else [name]
+    named = [part.strip() for part in name.split(",")] if "," in name and not exists(name) else [name]
     if len(named) == 1 and file_kind(name) in TABLES:
         return [_existing(name)]
     if len(named) == 1:
         hint = f" ({name!r} is taken as a path prefix; a corpus is {LOCAL}, or {HUB}NAME on the Hugging Face Hub)"
-        if Path(name).is_file():
+        if isfile(name):
             hint = f" ({name!r} alone is one side: give both files with a comma between them, {name},OTHER)"
         return [_existing(f"{name}.{language}", hint) for language in languages[:2]]
     for part in named:
@@ -143,9 +149,9 @@ def _files(name: str, languages: Languages) -> list[Path]:
 
 def _existing(name: str, hint: str = "") -> Path:
     """A file that is there, maybe compressed."""
-    for path in (Path(name), Path(f"{name}.gz")):
-        if path.is_file():
-            return path
+    for path in (name, f"{name}.gz"):
+        if isfile(path):  # which is false for a name that no file can have, where pathlib raises
+            return Path(path)
     raise UserError(f"no file {name}{hint}")
 
 

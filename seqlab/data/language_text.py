@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from seqlab.data.base import DataModule
+from seqlab.data.base import MOST_TOKENS, DataModule
 from seqlab.data.batches import PlannedBatches, tell_long
 from seqlab.data.encoded_text import EncodedText, encode_documents, tell_unknown
 from seqlab.data.streams import Documents, Windows
@@ -14,6 +14,7 @@ from seqlab.data.text_corpora import Texts, Unit, own_splits, text_corpus
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer
 from seqlab.data.trained_tokenizers import train_tokenizer
 from seqlab.errors import UserError
+from seqlab.specs import check_range
 
 log = logging.getLogger("seqlab")
 
@@ -84,8 +85,7 @@ class LanguageText(DataModule):
             "max_length": max_length,
         }
         for name, size in sizes.items():
-            if size < 1:
-                raise UserError(f"data.{name} ({size}) must be positive")
+            check_range(f"data.{name}", size, 1, MOST_TOKENS)
         if not isinstance(tokenizer, TokenizerSettings):
             raise UserError(f"data.tokenizer is a group of settings such as {{kind: word}}, not {tokenizer!r}")
         tokenizer.check()

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from seqlab.data.ahead import Ahead
 from seqlab.data.arrow import Texts
-from seqlab.data.base import DataModule
+from seqlab.data.base import MOST_TOKENS, DataModule
 from seqlab.data.batches import PlannedBatches, tell_long
 from seqlab.data.corpora import Languages, own_splits, parallel_corpus
 from seqlab.data.encoded_text import tell_unknown
@@ -20,6 +20,7 @@ from seqlab.data.pairs import EncodedPairs
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer
 from seqlab.data.trained_tokenizers import remedy, train_tokenizer
 from seqlab.errors import UserError
+from seqlab.specs import check_range
 
 log = logging.getLogger("seqlab")
 
@@ -76,8 +77,7 @@ class ParallelText(DataModule):
         seed: int = 1,
     ):
         super().__init__(batch_tokens, workers, seed)
-        if max_length < 1:
-            raise UserError(f"data.max_length must be positive, not {max_length}")
+        check_range("data.max_length", max_length, 1, MOST_TOKENS)
         for name, settings in (("tokenizer", tokenizer), ("target_tokenizer", target_tokenizer or tokenizer)):
             if not isinstance(settings, TokenizerSettings):
                 raise UserError(f"data.{name} is a group of settings such as {{kind: bpe}}, not {settings!r}")

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from seqlab.errors import UserError
+from seqlab.specs import check_range
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Token ids that every tokenizer has: padding, unknown, begin and end of sentence."""
+
+MOST_TOKENS = 2**31 - 1
+"""Token ids have 32 bits."""
 
 Kind = Literal["unigram", "bpe", "word", "character", "byte"]
 Normalization = Literal["none", "nfc", "nfkc"]
@@ -70,6 +74,8 @@ class TokenizerSettings:
             raise UserError(f"{name}.dropout ({self.dropout}) is a probability: at least 0 and at most 1")
         if self.file is not None:
             return
+        if self.kind != "byte" and self.vocab_size > MOST_TOKENS:
+            check_range(f"{name}.vocab_size", self.vocab_size, EOS + 3, MOST_TOKENS)
         if self.kind in ("unigram", "bpe") and self.vocab_size < EOS + 3:
             raise UserError(
                 f"{name}.vocab_size ({self.vocab_size}) includes {EOS + 1} special tokens: give at least {EOS + 3}"

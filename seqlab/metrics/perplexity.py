@@ -5,11 +5,23 @@ from torch import Tensor
 
 from seqlab.metrics.base import Metric
 
+STEP = 2.0**-30
+
+
+def total(nll: Tensor) -> Tensor:
+    """The sum of token losses in float64; of float32 losses to 2^-30 nats each, so that sums are the same in any order.
+
+    A float32 from 2^-7 on is a multiple of 2^-30, and of such float64 adds up 8 million nats without rounding: on
+    however many devices, and in batches of whatever size. Losses that are float64 are left as they are.
+    """
+    wide = nll.double()
+    return wide.sum() if nll.dtype == torch.float64 else (wide / STEP).round().sum() * STEP
+
 
 class Perplexity(Metric):
     """``exp`` of the mean negative log-likelihood of a token, ends of sentences included, without label smoothing.
 
-    Token losses are float32, their sum is float64. Models with different vocabularies do not compare by it.
+    Token losses are float32, their sum is :func:`total`'s. Models with different vocabularies do not compare by it.
     """
 
     higher_is_better = False
@@ -24,7 +36,7 @@ class Perplexity(Metric):
 
     def update(self, nll: Tensor, hits: Tensor) -> None:
         """Adds the negative log-likelihoods of some tokens."""
-        self.nll += nll.double().sum()
+        self.nll += total(nll)
         self.count += nll.numel()
 
     def compute(self) -> Tensor:

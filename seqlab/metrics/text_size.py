@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from seqlab.metrics.base import Metric
+from seqlab.metrics.perplexity import total
 
 
 class PerText(Metric):
@@ -43,7 +44,7 @@ class PerText(Metric):
             sizes: ``words``, ``bytes``, ``unknown`` tokens and ``changed`` bytes of the raw text (see
                 :class:`seqlab.data.encoded_text.Sizes`), which over all batches add up to the text's.
         """
-        self.nll += nll.double().sum()
+        self.nll += total(nll)
         self.words += sizes.words
         self.bytes += sizes.bytes
         self.unknown += sizes.unknown

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from seqlab.cells.base import RecurrentCell, State
 from seqlab.recurrence.between import Between
-from seqlab.recurrence.deferred import deferred_gradients
+from seqlab.recurrence.deferred import autocast, deferred_gradients
 from seqlab.recurrence.factored import factored_states
 
 EngineOutput = tuple[Tensor, State, State]
@@ -75,9 +75,9 @@ def native(cell: RecurrentCell, x_TBI: Tensor, state: State, between: Between | 
         if (projection := getattr(cell, "project_output", None)) is not None:
             weights.append(projection.weight)
         hidden = [part[None] for part in state]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
-            h_TBH, h, c = torch._VF.lstm(x_TBI, hidden, weights, True, 1, 0.0, cell.training, False, False)
+        if x_TBI.device.type == "cpu" and autocast(x_TBI[:0]).dtype == torch.float16:
+            return _lstm_in_single(x_TBI, hidden, weights, cell.training)
+        h_TBH, h, c = _lstm(x_TBI, hidden, weights, cell.training)
         return h_TBH, (), (h[0], c[0])
     kernel = getattr(torch._VF, cell.native_kernel)
     h_TBH, h = kernel(x_TBI, state[0][None], weights, True, 1, 0.0, cell.training, False, False)
@@ -91,6 +91,21 @@ ENGINES: dict[str, Engine] = {
     "sequence": sequence,
     "native": native,
 }
+
+
+def _lstm(x_TBI: Tensor, hidden: list[Tensor], weights: list[Tensor], training: bool) -> tuple[Tensor, ...]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+        results: tuple[Tensor, ...] = torch._VF.lstm(x_TBI, hidden, weights, True, 1, 0.0, training, False, False)
+    return results
+
+
+def _lstm_in_single(x_TBI: Tensor, hidden: list[Tensor], weights: list[Tensor], training: bool) -> EngineOutput:
+    """The kernel in float32, with results in float16: few processors have an LSTM of oneDNN in float16."""
+    with torch.autocast("cpu", enabled=False):
+        wide = [[part.float() for part in parts] for parts in (hidden, weights)]
+        h_TBH, h, c = (part.half() for part in _lstm(x_TBI.float(), wide[0], wide[1], training))
+    return h_TBH, (), (h[0], c[0])
 
 
 def _read_all(

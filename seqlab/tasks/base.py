@@ -1,7 +1,8 @@
 """What all tasks share: the training step, validation by metrics, optimizer and schedule."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
@@ -14,9 +15,10 @@ from seqlab import registry
 from seqlab.errors import UserError
 from seqlab.metrics import Metric
 from seqlab.recurrence.stack import RecurrentStack
-from seqlab.training.averaging import Average, AveragedWeights, Averages
+from seqlab.training.averaging import Average, Averages
 from seqlab.training.freezing import freeze, trained_parameters
 from seqlab.training.gradients import clipped_before_unscaling, normalize_gradients, weight_penalty
+from seqlab.training.guards import SkipStep, TakenAverages
 from seqlab.training.ntasgd import Validated
 from seqlab.training.schedules import Constant, Schedule
 from seqlab.training.settings import TrainingSettings
@@ -54,6 +56,8 @@ class Task(LightningModule, ABC):
     """What a batch's ``tokens`` counts, as speed is told in."""
     example: ClassVar[str] = "example"
     """What an example is, as intervals of scores tell what was drawn."""
+    sizes: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are widths of recurrent layers: what a number of parameters is reached by."""
 
     def __init__(
         self,
@@ -67,6 +71,8 @@ class Task(LightningModule, ABC):
         self.metrics = nn.ModuleDict(metrics)
         self._make_optimizer, self.schedule, self.average = optimizer, schedule or Constant(), average
         self.training_settings = TrainingSettings()
+        self.skipped = False
+        """Whether the last optimizer step was left out; see :class:`~seqlab.training.guards.Guard`."""
         self.validation_signatures: dict[str, str] = {}
         """How the scores of the last validation of a fit were computed."""
 
@@ -76,6 +82,11 @@ class Task(LightningModule, ABC):
             does = f"; it has {' and '.join(own)}" if own else ""
             raise NotItsUse(f"a task of class {type(self).__name__} does not {name}{does}")
         return super().__getattr__(name)
+
+    @classmethod
+    def sizes_of(cls, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those of :attr:`sizes` that decide, given all arguments."""
+        return cls.sizes
 
     def train_by(self, settings: TrainingSettings) -> None:
         """Takes up how its parameters are to be trained, and freezes those that are not; to be called once.
@@ -121,6 +132,7 @@ class Task(LightningModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         listeners = [] if self.trainer.sanity_checking else self._listeners()
+        self.validation_signatures = {}  # until the scores are computed, which some of them tell of
         # The metrics themselves, not their values: Lightning would round those to float32. It computes and resets them.
         for name, metric in self._metrics():
             self.log(f"val/{name}", metric)
@@ -130,7 +142,13 @@ class Task(LightningModule, ABC):
                     listener(float(metric.compute()))
 
     def on_validation_end(self) -> None:
-        self.validation_signatures = self.signatures()  # now that the scores are computed, which some of them tell of
+        self.validation_signatures = self.signatures()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["signatures"] = self.validation_signatures or self.signatures()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.validation_signatures = checkpoint.get("signatures", {})  # for a fit that ends without validating again
 
     def update_metrics(self, batch: Any, *, fitting: bool = False) -> Outputs:
         """Adds a batch to every metric; returns the outputs they were given."""
@@ -222,7 +240,16 @@ class Task(LightningModule, ABC):
         return clipped_before_unscaling(optimizer)
 
     def configure_callbacks(self) -> list[Callback]:
-        return [AveragedWeights(self.average)]
+        return [TakenAverages(self.average)]
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        self.skipped = False
+        with suppress(SkipStep):
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+
+    def on_step_skipped(self) -> None:
+        """Gets rid of what must not outlive a step whose loss was no number, such as a state that is carried on;
+        nothing by default."""
 
     def configure_gradient_clipping(
         self,

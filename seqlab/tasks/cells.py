@@ -35,6 +35,8 @@ def cell_factory(spec: str | Mapping[str, Any]) -> Callable[[int, int], Recurren
         try:
             made = cell(input_size, hidden_size, **options)
         except (TypeError, ValueError, RuntimeError) as error:
+            if "allocate memory" in str(error):
+                raise  # no fault of the cell
             raise UserError(f"{who}: {' '.join(str(error).split())}") from error
         check_contract(made, who)
         return made

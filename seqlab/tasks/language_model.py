@@ -3,10 +3,11 @@
 Shape suffixes: T = time steps, B = rows, N = real tokens, E = width of the features.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import indent
-from typing import Any, cast
+from typing import Any
 
+import torch.distributed
 from torch import Tensor
 
 from seqlab.data.streams import StreamBatch
@@ -25,6 +26,7 @@ from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.batching import Batching
 from seqlab.tasks.cells import cell_factory
 from seqlab.tasks.forced import Forced, ForcedStream, force_lines
+from seqlab.tasks.sizes import check_sizes
 from seqlab.training.averaging import Average
 from seqlab.training.schedules import Schedule
 
@@ -56,6 +58,7 @@ class LanguageModel(Task):
     """
 
     unit = "tokens"
+    sizes = ("hidden_size",)
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class LanguageModel(Task):
         super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule, average=average)
         if min(activation_penalty, temporal_penalty) < 0:
             raise UserError("activation_penalty and temporal_penalty must not be negative")
+        check_sizes({**network})
         self.tokenizer = tokenizer
         self.activation_penalty, self.temporal_penalty = activation_penalty, temporal_penalty
         self.network = RecurrentLanguageModel(
@@ -85,6 +89,11 @@ class LanguageModel(Task):
         self._carried: StackState | None = None
         self._evaluated: StackState | None = None
         self._streams, self._scale = 0, 1.0
+
+    @classmethod
+    def sizes_of(cls, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+        """The hidden size; of a single layer whose outputs are as wide as the embeddings, since it is tied, both."""
+        return (*cls.sizes, "embedding_size") if arguments["tying"] and arguments["layers"] == 1 else cls.sizes
 
     def initialise(self) -> None:
         """Starts the embeddings from a file of word vectors.
@@ -158,7 +167,9 @@ class LanguageModel(Task):
         trainer = self._trainer
         if trainer is None or trainer.world_size == 1:
             return part_BS
-        return cast(Tensor, self.all_gather(part_BS)).flatten(0, 1)
+        rows = [torch.empty_like(part_BS, memory_format=torch.contiguous_format) for _ in range(trainer.world_size)]
+        torch.distributed.all_gather(rows, part_BS.contiguous())  # Lightning's own is by way of what torch deprecates
+        return torch.cat(rows)
 
     def generate(
         self,

@@ -25,6 +25,7 @@ from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.batching import Batching
 from seqlab.tasks.cells import cell_factory
 from seqlab.tasks.forced import Forced, force_pairs
+from seqlab.tasks.sizes import check_sizes
 from seqlab.tasks.translator import Translator
 from seqlab.training.averaging import Average
 from seqlab.training.scheduled_sampling import ScheduledSampling
@@ -64,6 +65,7 @@ class Translation(Task):
     """
 
     example = "sentence"
+    sizes = ("encoder_size", "decoder_size")
 
     def __init__(
         self,
@@ -93,6 +95,7 @@ class Translation(Task):
             raise UserError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}")
         if not coverage_loss >= 0:
             raise UserError(f"coverage_loss must be at least 0, not {coverage_loss}")
+        check_sizes({**network})
         self.source_tokenizer, self.target_tokenizer = source_tokenizer, target_tokenizer
         self.label_smoothing, self.coverage_loss = label_smoothing, coverage_loss
         self.scheduled_sampling = scheduled_sampling

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqlab.files import write_text
@@ -69,6 +70,9 @@ class Throughput(Callback):
 class MetricsLog(Callback):
     """Appends to ``metrics.csv``: mean training loss, rate and speed every few steps, the scores of each validation.
 
+    The loss is that of the tokens of all devices. Batches whose loss is not finite are no part of it; what becomes of
+    their steps is the affair of :class:`~seqlab.training.guards.Guard`.
+
     When a run is taken up from a checkpoint, rows past the checkpoint's step go, since those steps happen again.
 
     Args:
@@ -82,21 +86,35 @@ class MetricsLog(Callback):
         self.loss = float("nan")
         """Training loss per token over the steps of the last row."""
         self._columns: list[str] = []
-        self._logged = 0
-        self._sum, self._tokens = 0.0, 0
+        self._logged = self._rank = 0
+        self._sums = torch.zeros(2, dtype=torch.double)
+        """The loss and the tokens on this device since the last row."""
+        self._so_far = float("nan")
 
     @property
     def recent(self) -> float:
-        """:attr:`loss`, or before the first row that over the steps so far."""
-        return self._sum / self._tokens if self._tokens and math.isnan(self.loss) else self.loss
+        """:attr:`loss`, or before the first row that of all steps before the last validation."""
+        return self._so_far if math.isnan(self.loss) else self.loss
 
     def state_dict(self) -> dict[str, Any]:
         """The loss since the last row, so that the next row of a resumed run is the one it would have been."""
-        return {"loss": self.loss, "sum": self._sum, "tokens": self._tokens}
+        return {"loss": self.loss, "sums": [self._sums.tolist()]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up a saved state."""
-        self.loss, self._sum, self._tokens = state_dict["loss"], state_dict["sum"], state_dict["tokens"]
+        self.loss = state_dict["loss"]
+        # An older checkpoint has those of the first device alone.
+        sums = state_dict["sums"] if "sums" in state_dict else [[state_dict["sum"], state_dict["tokens"]]]
+        self._sums = torch.tensor(sums[self._rank % len(sums)], dtype=torch.double)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.world_size > 1:  # each device goes on with its own, lest a sum be rounded otherwise
+            sums = torch.zeros(trainer.world_size, 2, dtype=self._sums.dtype, device=trainer.strategy.root_device)
+            sums[trainer.global_rank] = self._sums
+            checkpoint["callbacks"][self.state_key]["sums"] = trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._rank = trainer.global_rank  # before the state is loaded
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._logged = trainer.global_step
@@ -107,12 +125,16 @@ class MetricsLog(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
-        self._sum += float(trainer.callback_metrics["train/loss"]) * batch.tokens
-        self._tokens += batch.tokens
+        loss = trainer.callback_metrics["train/loss"]
+        loss = (
+            loss.cpu() if loss.device.type == "mps" else loss
+        ).double()  # without waiting for a GPU that has doubles
+        sums = batch.tokens * torch.stack([loss, torch.ones_like(loss)])
+        self._sums = self._sums.to(loss.device) + sums.where(loss.isfinite(), 0)
         if step == self._logged or step % self.every_n_steps:
             return
-        self.loss = self._sum / self._tokens
-        self._logged, self._sum, self._tokens = step, 0.0, 0
+        self.loss = self._mean(trainer)
+        self._logged, self._sums = step, torch.zeros_like(self._sums)
         logged = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
         self._append(
             trainer,
@@ -125,9 +147,20 @@ class MetricsLog(Callback):
         )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
-            scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-            self._append(trainer, scores)
+        if trainer.sanity_checking:
+            return
+        if math.isnan(self.loss):
+            self._so_far = self._mean(trainer)
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        self._append(trainer, scores)
+
+    def _mean(self, trainer: Trainer) -> float:
+        """The loss per token of all devices since the last row."""
+        sums = self._sums.clone()
+        if trainer.world_size > 1:
+            sums = trainer.strategy.reduce(sums.to(trainer.strategy.root_device), reduce_op="sum")
+        loss, tokens = sums.tolist()
+        return loss / tokens if tokens else float("nan")
 
     def _append(self, trainer: Trainer, values: dict[str, float]) -> None:
         if not trainer.is_global_zero:

@@ -12,6 +12,9 @@ from seqlab.data.words import Bytes
 from seqlab.errors import UserError
 from seqlab.training.freezing import trained_parameters
 
+LEAST, MOST = 6, 1_000_000
+"""Tokens of a vocabulary that is tried: who asks for more wants whatever there is, which is not known yet."""
+
 
 class StandIn(Bytes):
     """In the place of a tokenizer that is yet to be trained: one of as many tokens as that may have at the most.
@@ -36,7 +39,7 @@ def stand_ins(names: Iterable[str], settings: Any) -> dict[str, StandIn] | None:
         settings: The settings of the data.
 
     Returns:
-        None where there is something else among them, or nothing to train: then the real ones are there at once.
+        None where there is something else among them, nothing to train, or a vocabulary of no size to be tried.
     """
     shared = settings.get("tokenizer")
     made: dict[int, StandIn] = {}
@@ -46,7 +49,8 @@ def stand_ins(names: Iterable[str], settings: Any) -> dict[str, StandIn] | None:
         values = vars(own) if isinstance(own, TokenizerSettings) else own
         if not name.endswith("tokenizer") or values is None:
             return None
-        if values.get("file") is not None or values.get("kind") == "byte" or values.get("vocab_size", 0) < 6:
+        fixed = values.get("file") is not None or values.get("kind") == "byte"
+        if fixed or not LEAST <= values.get("vocab_size", 0) <= MOST:
             return None
         found[name] = made.setdefault(id(own), StandIn(values["vocab_size"]))
     return found

@@ -3,8 +3,11 @@
 import itertools
 import json
 import logging
+import sys
+from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
@@ -32,6 +35,22 @@ def count_parameters(task: Any) -> int:
     return sum(parameter.numel() for parameter in task.parameters())
 
 
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes so far: of tensors on a GPU, else of the whole process; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:  # not by getrusage, which counts what the process was before it became this program
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
+        from resource import RUSAGE_SELF, getrusage  # not on every system
+    except ImportError:
+        return None
+    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: Throughput, checkpoint: Any) -> None:
     """Writes ``summary.json`` and ``curves.png``, and prints some examples, places, cost, scores and
     commands to go on with.
@@ -57,6 +76,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         "wall_seconds": round(throughput.wall, 1),
         "tokens_per_second": round(throughput.mean, 1),
         "parameters": count_parameters(task),
+        "peak_memory_bytes": peak_memory(trainer.strategy.root_device),
         "engines": task.engines(),
     }
     write_text(run.summary, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")

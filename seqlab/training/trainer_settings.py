@@ -30,6 +30,9 @@ OWN = {
 }
 """Arguments of the trainer that a run sets itself, or that would change which batches make a step."""
 
+MOST_PROCESSES = 128
+"""Processes that a fit starts on the CPU of a machine."""
+
 LEAST = {
     "max_steps": (1, -1, "-1 for no limit"),
     "max_epochs": (1, -1, "-1 for no limit"),
@@ -124,5 +127,7 @@ def _check_devices(accelerator: Any, devices: Any) -> None:
     kind = {"auto": (gpus or ["cpu"])[0], "gpu": (gpus or [""])[0]}.get(accelerator, accelerator)
     if kind == "cpu" and count == -1:
         raise UserError("trainer.devices -1 takes every GPU, but training is on the CPU: give the number of processes")
+    if kind == "cpu" and count is not None and count > MOST_PROCESSES:
+        raise UserError(f"trainer.devices must be between 1 and {MOST_PROCESSES} on the CPU, not {count:,}")
     if kind == "cuda" and count is not None and count > (here := known[kind].auto_device_count()):
         raise UserError(f"trainer.devices asks for {count} GPUs, but there {'is' if here == 1 else 'are'} {here} here")

@@ -69,7 +69,7 @@ def test_prepare_finds_what_is_wrong_with_any_split(files, language_text):
     "setting", ["streams", "window", "validation_streams", "test_streams", "max_length", "batch_tokens"]
 )
 def test_sizes_must_be_positive(setting, language_text):
-    with pytest.raises(UserError, match=rf"data\.{setting} \(0\)"):
+    with pytest.raises(UserError, match=rf"^data\.{setting} must be between 1 and 1,000,000,000, not 0$"):
         language_text(**{setting: 0})
 
 

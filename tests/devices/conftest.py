@@ -58,7 +58,7 @@ class Fit(NamedTuple):
 def fit(tmp_path: Path) -> Callable[..., Fit]:
     """Runs ``seqlab fit`` on several devices, observed, in a run of a name."""
 
-    def run(name: str, *argv: str | Path, devices: int = 1, timeout: float = 240, **variables: str) -> Fit:
+    def run(name: str, *argv: str | Path, devices: int = 1, timeout: float = 600, **variables: str) -> Fit:
         folder = tmp_path / f"{name}-seen"
         folder.mkdir(exist_ok=True)
         flags = ["--run", tmp_path / name, *argv, *([] if "--resume" in argv else ["--trainer.devices", devices])]

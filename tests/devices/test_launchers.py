@@ -33,7 +33,7 @@ def together(commands: list[list[str]], environments: list[dict[str, str]]) -> l
         for command, variables in zip(commands, environments, strict=True)
     ]
     try:
-        ends = [process.communicate(timeout=240) for process in processes]
+        ends = [process.communicate(timeout=600) for process in processes]
     finally:
         for process in processes:
             process.kill()

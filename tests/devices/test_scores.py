@@ -1,4 +1,4 @@
-"""Scores of a validation are the same on one device and on two."""
+"""Scores of a validation are the same on one device and on two, to the last bit."""
 
 import csv
 import json
@@ -11,7 +11,6 @@ STILL = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.0, "weight_decay
 """An optimizer that changes nothing, so that the weights of the first validation are those of the seed."""
 ONE_STEP = [
     *("--model.optimizer", json.dumps(STILL), "--trainer.max_steps", "1", "--trainer.val_check_interval", "1"),
-    *("--trainer.precision", "64-true"),
 ]
 KINDS = {
     "translation": ["--recipe", "translation", "--data.batch_tokens", "100", "--model.metrics.chrf", "CHRF"],
@@ -19,8 +18,6 @@ KINDS = {
     "one stream": ["--data.validation_streams", "1", "--data.reset_documents", "true"],
     "documents": ["--data.stateful", "false", "--data.batch_tokens", "30"],
 }
-COUNTED = {"val/bleu", "val/chrf", "val/accuracy"}
-"""Scores that are computed from whole numbers. Of the others, ranks add up logarithms in another order."""
 
 
 def scores(run: Path) -> dict[str, float]:
@@ -37,9 +34,6 @@ def test_one_and_two_devices_score_the_same(fit: Callable, tiny: list[str], lang
     assert all(done.code == 0 for done in runs.values()), "\n".join(done.err for done in runs.values())
     one, two = (scores(done.run) for done in runs.values())
     print(kind, one, two)
-    assert one.keys() == two.keys() and len(one) == (4 if kind == "translation" else 3)
-    for name in one:
-        assert two[name] == (one[name] if name in COUNTED else pytest.approx(one[name], rel=1e-14, abs=0))
-        assert one[name] > 0
+    assert one == two and all(one.values()) and len(one) == (4 if kind == "translation" else 3)
     summaries = [json.loads((done.run / "summary.json").read_text()) for done in runs.values()]
     assert summaries[0]["signatures"] == summaries[1]["signatures"]

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from seqlab.training.stopping import SIGNALS
+
 from .conftest import SCRIPT, environment
 
 LONG = [
@@ -32,6 +34,7 @@ def interrupt(
     """Begins a fit, sends it signals when some steps are logged; returns its exit code and what it said."""
     errors, seen = run.with_name("stderr"), run.with_name("run-seen")
     seen.mkdir()
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}  # ignored ones would be inherited
     with errors.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, SCRIPT, str(seen), "--run", str(run), *flags],
@@ -39,6 +42,8 @@ def interrupt(
             stderr=stderr,
             start_new_session=True,
         )
+        for number, handler in before.items():
+            signal.signal(number, handler)
         try:
             while process.poll() is None and logged(run) < steps:
                 time.sleep(0.05)
@@ -127,3 +132,10 @@ def test_a_second_signal_ends_at_once(
     assert "Traceback" not in text
     assert f"go on from step 4 with: seqlab fit --run {run} --resume\n" in text
     assert text.endswith("seqlab fit: interrupted\n")
+
+
+def test_a_second_signal_before_any_checkpoint(tiny: list[str], tmp_path: Path) -> None:
+    flags = [*tiny, *LONG]
+    code, text = interrupt(tmp_path / "run", flags, *[signal.SIGTERM] * 2, to_all=False, steps=5, FAIL="0:5:hang")
+    assert code == 130, text
+    assert text.endswith("no checkpoint was written yet: to start anew, add --overwrite\nseqlab fit: interrupted\n")

@@ -1,4 +1,4 @@
-"""Every engine under bfloat16 autocast: float32 weights have float32 gradients, off by bfloat16's rounding alone.
+"""Every engine under bfloat16 and float16 autocast: float32 weights have float32 gradients, off by rounding alone.
 
 Shape suffixes: T = time steps, B = rows, I = input size, H = hidden size.
 """
@@ -28,17 +28,17 @@ ENGINES = {
     "pointwise": "plain deferred factored",
 }
 RUNS = [(cell, engine) for cell, engines in ENGINES.items() for engine in engines.split()]
-ROUNDING = 0.04
-"""A few roundings to 8 bits in a row, measured on the norm of all numbers."""
+ROUNDING = {torch.bfloat16: 0.04, torch.float16: 0.005}
+"""A few roundings to 8 or 11 bits in a row, measured on the norm of all numbers."""
 
 
 def flat(tensors):
     return torch.cat([tensor.flatten().double() for tensor in tensors])
 
 
-def outcome(module, inputs, run, enabled):
+def outcome(module, inputs, run, dtype=None):
     """All results and all gradients, each as one vector."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+    with torch.autocast("cpu", dtype, enabled=dtype is not None):
         results = run()
     wanted = (*inputs, *module.parameters())
     grads = torch.autograd.grad(sum(result.float().sin().sum() for result in results), wanted)
@@ -47,10 +47,11 @@ def outcome(module, inputs, run, enabled):
 
 
 def assert_within_rounding(module, inputs, run, exact_run):
-    found = outcome(module, inputs, run, True)
-    exact = outcome(module, inputs, exact_run, False)
-    for vector, exact_vector in zip(found, exact, strict=True):
-        assert 0 < (vector - exact_vector).norm() < ROUNDING * exact_vector.norm()
+    exact = outcome(module, inputs, exact_run)
+    for dtype, rounding in ROUNDING.items():
+        found = outcome(module, inputs, run, dtype)
+        for vector, exact_vector in zip(found, exact, strict=True):
+            assert 0 < (vector - exact_vector).norm() < rounding * exact_vector.norm()
 
 
 @pytest.mark.parametrize("padded", [True, False])
@@ -72,7 +73,7 @@ def test_an_engine_is_off_by_rounding_alone(lab, name, engine, padded):
 @pytest.mark.parametrize("engine", [None, "plain", "deferred"])
 @pytest.mark.parametrize("name", ["elman", "jordan", "lstm", "lstm-narrow", "gru", "rrnn"])
 def test_a_stack_hands_on_what_its_layers_make(lab, name, engine):
-    """The second layer's inputs, and the states of a second call, may be bfloat16."""
+    """The second layer's inputs, and the states of a second call, may be in less precision."""
     stack = RecurrentStack(
         lambda size: lab.cells[name](size, H), I, 2, bidirectional=True, normalization="layer", engine=engine
     )

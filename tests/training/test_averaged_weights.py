@@ -13,8 +13,9 @@ from seqlab.errors import UserError
 from seqlab.metrics import Perplexity
 from seqlab.tasks.base import Task
 from seqlab.training.averaging import EMA, Average, LastN, use_averages
-from seqlab.training.checkpoints import AtomicCheckpointIO, SaveLast
+from seqlab.training.checkpoints import AtomicCheckpointIO
 from seqlab.training.ntasgd import NTASGD
+from seqlab.training.saving import SaveLast
 from seqlab.training.schedules import Plateau
 
 

@@ -1,18 +1,15 @@
-"""Checkpoints reach the disk whole, harm nobody who reads them, and are written when they should be."""
+"""Checkpoints reach the disk whole, are found out when they are damaged, and harm nobody who reads them."""
 
 import itertools
-import math
 import os
 import pickle
 from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import nn
 
 from seqlab.errors import UserError
-from seqlab.training.checkpoints import AtomicCheckpointIO, SaveLast, StopAtNaN, checkpoint_callbacks, load_checkpoint
+from seqlab.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from seqlab.training.seeding import SeedSteps, step_seed
 
 
@@ -39,35 +36,102 @@ def test_what_is_saved_is_loaded(path):
     assert found["state_dict"]["w"].tolist() == [[0, 1, 2], [3, 4, 5]] and files(path) == ["last.ckpt"]
 
 
-def test_a_checkpoint_is_synced_before_it_takes_its_place(path, monkeypatch):
-    """Renamed first and synced later, a power failure could leave an empty file."""
-    save(path)
-    steps = []  # after each system call, the checkpoint that would be found
-    for module, name in ((os, "fsync"), (type(path), "replace")):
+def steps(path) -> dict[str, int]:
+    """The step of each file beside a checkpoint, all of which must be whole."""
+    return {entry.name: load_checkpoint(entry)["step"] for entry in path.parent.iterdir()}
+
+
+def test_the_one_before_is_kept(path):
+    for step in (1, 2, 3):
+        save(path, {**GOOD, "step": step})
+    assert steps(path) == {"last.ckpt": 3, "previous.ckpt": 2}
+
+
+def test_only_of_the_last_one(path):
+    """The best one replaces a worse one."""
+    best = path.with_name("best.ckpt")
+    for step in (1, 2):
+        save(best, {**GOOD, "step": step})
+    assert steps(best) == {"best.ckpt": 2}
+
+
+def found(path) -> int | None:
+    return load_checkpoint(path)["step"] if path.exists() else None
+
+
+def observe(path, monkeypatch) -> list[tuple[str, int | None, int | None]]:
+    """After each system call that a writing makes: its name, and the last two checkpoints that would be found."""
+    calls = []
+    for module, name in ((os, "link"), (os, "fsync"), (type(path), "replace")):
         original = getattr(module, name)
 
         def note(*arguments, original=original, name=name):
             original(*arguments)
-            steps.append((name, load_checkpoint(path)["step"]))
+            calls.append((name, found(path), found(path.with_name("previous.ckpt"))))
 
         monkeypatch.setattr(module, name, note)
+    return calls
+
+
+def test_at_any_moment_there_is_a_whole_last_checkpoint(path, monkeypatch):
+    """It is synced before it takes its place: later, a power failure could leave an empty file."""
+    for step in (6, 7):
+        save(path, {**GOOD, "step": step})
+    calls = observe(path, monkeypatch)
     save(path, {**GOOD, "step": 8})
-    assert steps == [("fsync", 7), ("replace", 8)]
+    assert calls == [("fsync", 7, 6), ("link", 7, 6), ("replace", 7, 7), ("replace", 8, 7), ("fsync", 8, 7)]
 
 
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_writing_that_fails_leaves_the_old_checkpoint(path, monkeypatch, failure):
-    save(path)
+def test_a_disk_on_which_a_file_has_one_name(path, monkeypatch):
+    """Then the one before is a copy, synced as well."""
+
+    def refuse(*arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    for step in (6, 7):
+        save(path, {**GOOD, "step": step})
+    calls = observe(path, monkeypatch)
+    monkeypatch.setattr(os, "link", refuse)
+    save(path, {**GOOD, "step": 8})
+    assert calls == [("fsync", 7, 6), ("fsync", 7, 6), ("replace", 7, 7), ("replace", 8, 7), ("fsync", 8, 7)]
+    assert steps(path) == {"last.ckpt": 8, "previous.ckpt": 7}
+
+
+def test_a_killed_writing_leaves_nothing_that_piles_up(path):
+    """What it left is gone with the next one, also where the two were one file already."""
+    for step in (6, 7):
+        save(path, {**GOOD, "step": step})
+    for name in (".last.ckpt.writing", ".previous.ckpt.writing"):
+        path.with_name(name).write_bytes(b"half of it")
+    path.with_name("previous.ckpt").unlink()
+    os.link(path, path.with_name("previous.ckpt"))
+    save(path, {**GOOD, "step": 8})
+    assert steps(path) == {"last.ckpt": 8, "previous.ckpt": 7}
+
+
+@pytest.mark.parametrize(
+    ("failure", "told", "words"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            UserError,
+            r"cannot write .*last\.ckpt: No space left on device; what",
+        ),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+)
+def test_a_writing_that_fails_leaves_the_old_checkpoints(path, monkeypatch, failure, told, words):
+    for step in (6, 7):
+        save(path, {**GOOD, "step": step})
 
     def write_half(checkpoint, file):
         file.write(b"half of it")
         raise failure
 
     monkeypatch.setattr(torch, "save", write_half)
-    with pytest.raises(type(failure)):
+    with pytest.raises(told, match=words):
         save(path, {**GOOD, "step": 8})
-    assert load_checkpoint(path)["step"] == 7
-    assert files(path) == ["last.ckpt"]
+    assert steps(path) == {"last.ckpt": 7, "previous.ckpt": 6}
 
 
 def error(path) -> str:
@@ -83,6 +147,19 @@ def test_a_truncated_checkpoint(path, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     assert str(path) in error(path)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_checkpoint_with_one_other_bit(path, share):
+    """In the numbers of a weight, where torch itself sees nothing wrong."""
+    save(path, {**GOOD, "state_dict": {"w": torch.zeros(9999)}})
+    content = bytearray(path.read_bytes())
+    place = int(share * len(content))
+    assert content[place] == 0
+    content[place] ^= 0x40
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)["state_dict"]["w"].count_nonzero() == 1
+    assert "data/0 in it does not have its checksum" in error(path)
 
 
 def test_a_missing_checkpoint_and_a_file_that_is_none(path):
@@ -113,125 +190,6 @@ def test_a_checkpoint_of_something_else(path, content):
     path.parent.mkdir()
     torch.save(content, path)
     assert "not a checkpoint of seqlab" in error(path)
-
-
-class Tiny(LightningModule):
-    """Learns one weight; the value of a batch is the slope of its loss."""
-
-    def __init__(self, values):
-        super().__init__()
-        self.values, self.weight = values, nn.Parameter(torch.zeros(1))
-
-    def training_step(self, batch, batch_idx):
-        return (self.weight * self.values[batch]).sum()
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=1.0)
-
-
-class Scored(Tiny):
-    """Is validated as well, with a given score after each step."""
-
-    def validation_step(self, batch, batch_idx):
-        self.log("val/score", (0.2, 0.3, 0.9, 0.4, 0.5, 0.3)[self.trainer.global_step - 1], batch_size=1)
-
-
-def fit(folder, callbacks: list[Callback], *, values=(1.0,) * 6, task=Tiny, resume=None, **options) -> Tiny:
-    """Trains on a batch for each value; validates after each, if the task does."""
-    trainer = Trainer(
-        **{"max_epochs": 1, "val_check_interval": 1, **options},
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=folder,
-        accelerator="cpu",
-        num_sanity_val_steps=0,
-        **dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False),
-    )
-    module = task(values)
-    validation = range(1) if task is Scored else None
-    trainer.fit(module, range(len(values)), validation, ckpt_path=resume, weights_only=True)
-    return module
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_last_checkpoint(path, monkeypatch, accumulate):
-    """Every second step and at the last one, once each, however many batches make a step."""
-    steps = []
-    write = AtomicCheckpointIO.save_checkpoint
-
-    def note(self, checkpoint, *arguments, **options):
-        steps.append(checkpoint["global_step"])
-        write(self, checkpoint, *arguments, **options)
-
-    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", note)
-    fit(path.parent, [SaveLast(path, 2)], values=[1.0] * 12, max_steps=5, accumulate_grad_batches=accumulate)
-    assert steps == [2, 4, 5]
-    assert torch.load(path, weights_only=True)["global_step"] == 5
-    with pytest.raises(UserError, match=r"checkpoint\.every_n_steps.*0"):
-        SaveLast(path, 0)
-
-
-def test_last_checkpoint_of_a_run_that_ends_with_an_epoch(path):
-    fit(path.parent, [SaveLast(path, 4)], max_epochs=1)
-    assert torch.load(path, weights_only=True)["global_step"] == 6
-
-
-@pytest.mark.parametrize("mode, step", [("max", 3), ("min", 1)])
-def test_best_checkpoint(path, mode, step):
-    """By the score that is monitored; one file, and the last one beside it."""
-    callbacks = checkpoint_callbacks(path.parent, monitor="val/score", mode=mode, patience=None, every_n_steps=100)
-    fit(path.parent, callbacks, task=Scored, max_steps=6)
-    assert files(path) == ["best.ckpt", "last.ckpt"]
-    assert torch.load(path.with_name("best.ckpt"), weights_only=True)["global_step"] == step
-
-
-@pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning", "ignore:You're resuming:UserWarning")
-def test_best_checkpoint_of_a_run_that_was_moved(path):
-    """The best score is known in the new folder, so that a worse model does not replace the best one."""
-    folder = path.parent
-    for steps, resume in ((3, False), (6, True)):
-        callbacks = checkpoint_callbacks(folder, monitor="val/score", mode="max", patience=None, every_n_steps=1)
-        fit(folder, callbacks, task=Scored, resume=folder / path.name if resume else None, max_steps=steps)
-        assert torch.load(folder / "best.ckpt", weights_only=True)["global_step"] == 3
-        folder = folder.rename(folder.with_name("moved"))
-
-
-@pytest.mark.parametrize("patience, steps", [(None, 6), (2, 5), (1, 4)])
-def test_early_stop(path, patience, steps):
-    callbacks = checkpoint_callbacks(path.parent, monitor="val/score", mode="max", patience=patience, every_n_steps=1)
-    assert fit(path.parent, callbacks, task=Scored, max_steps=6).trainer.global_step == steps
-
-
-@pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning", "ignore:You're resuming:UserWarning")
-def test_best_checkpoint_after_a_resume(path):
-    """The best score so far, that of step 3, is known again: the lower ones that follow replace no checkpoint."""
-    for steps, resume in ((3, None), (5, path)):
-        callbacks = checkpoint_callbacks(path.parent, monitor="val/score", mode="max", patience=None, every_n_steps=1)
-        fit(path.parent, callbacks, task=Scored, resume=resume, max_steps=steps)
-        assert torch.load(path.with_name("best.ckpt"), weights_only=True)["global_step"] == 3
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_run_whose_loss_is_no_number_stops(path, value):
-    """The message says which checkpoint is good; that one is from before."""
-    with pytest.raises(UserError, match=r"the loss is .*last\.ckpt"):
-        fit(path.parent, [StopAtNaN(path.parent), SaveLast(path, 1)], values=[1.0, 1.0, 1.0, value, 1.0, 1.0])
-    assert torch.load(path, weights_only=True)["state_dict"]["weight"].tolist() == [-3.0]
-    with pytest.raises(UserError, match="no checkpoint was written yet"):
-        fit(path.parent, [StopAtNaN(path.parent / "new"), SaveLast(path, 1)], values=[value])
-
-
-def test_weights_that_are_no_numbers_replace_no_checkpoint(path):
-    """Even where no loss has shown it: here a weight becomes infinite after a step."""
-
-    class Spoil(Callback):
-        def on_train_batch_end(self, trainer, pl_module, *arguments):
-            if trainer.global_step == 3:
-                pl_module.weight.data.fill_(math.inf)
-
-    with pytest.raises(UserError, match=r"weight .*no longer finite at step 3"):
-        fit(path.parent, [Spoil(), StopAtNaN(path.parent), SaveLast(path, 1)])
-    assert torch.load(path, weights_only=True)["global_step"] == 2
 
 
 def test_step_seed():

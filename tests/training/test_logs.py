@@ -1,6 +1,7 @@
 """The log of a run: which rows it has, what a resume does to it, and the picture that is drawn from it."""
 
 import csv
+import math
 import struct
 from types import SimpleNamespace
 
@@ -76,6 +77,57 @@ def test_the_loss_is_the_mean_over_the_tokens_since_the_last_row(path, tmp_path)
         log.train(3, loss=1.0, tokens=70)
     assert table(path) == table(tmp_path / "other.csv")
     assert table(path)[1][2] == str((5.0 * 10 + 2.0 * 20 + 1.0 * 70) / 100)
+
+
+def test_batches_whose_loss_is_no_number_are_left_out(path):
+    """Their steps were skipped; a row of nothing else says so."""
+    run = Run(path, every_n_steps=2)
+    for step, loss, tokens in ((1, 2.0, 10), (2, math.nan, 7), (3, math.inf, 5), (4, -math.inf, 3), (5, 1.0, 2)):
+        run.train(step, loss, tokens)
+    assert [row[2] for row in table(path)[1:]] == ["2.0", "nan"]
+    run.train(6, 4.0, 1)
+    assert table(path)[-1][2] == "2.0"
+
+
+class Devices(SimpleNamespace):
+    """What joins three devices, whose losses are 1, 2 and 3 times as large as those of the one that asks."""
+
+    root_device = torch.device("cpu")
+
+    def reduce(self, sums, reduce_op):
+        assert reduce_op == "sum"
+        if sums.shape == (3, 2):  # each gives its row of what is to be saved
+            assert not sums[1:].any()
+            return sums[0] * torch.tensor([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]], dtype=sums.dtype)
+        return sums * torch.tensor([6.0, 3.0], dtype=sums.dtype)
+
+
+def test_the_loss_of_several_devices(path, tmp_path):
+    """Is that of all their tokens, before the first row too; each goes on with its own sums."""
+    run = Run(path, every_n_steps=3, world_size=3, global_rank=0, strategy=Devices())
+    run.train(1, loss=5.0, tokens=10)
+    run.validate(bleu=1.0)
+    assert run.log.recent == 10.0
+    run.train(2, loss=2.0, tokens=20)
+    checkpoint = {"callbacks": {run.log.state_key: run.log.state_dict()}}
+    run.log.on_save_checkpoint(run.trainer, None, checkpoint)
+    state = checkpoint["callbacks"][run.log.state_key]
+    assert state["sums"] == [[90.0, 30.0], [180.0, 30.0], [270.0, 30.0]]
+    for rank, expected in enumerate((90.0 + 70, 180.0 + 70, 270.0 + 70)):
+        resumed = Run(tmp_path / f"{rank}.csv", every_n_steps=3, step=2, world_size=3, strategy=Devices())
+        resumed.log.on_load_checkpoint(SimpleNamespace(global_rank=rank), None, checkpoint)
+        resumed.log.load_state_dict(state)
+        resumed.train(3, loss=1.0, tokens=70)
+        assert table(tmp_path / f"{rank}.csv")[-1][2] == str(6 * expected / (3 * 100))
+    run.train(3, loss=1.0, tokens=70)
+    assert run.log.recent == 6 * 160 / 300
+
+
+def test_a_state_of_an_older_checkpoint(path):
+    run = Run(path)
+    run.log.load_state_dict({"loss": 3.0, "sum": 20.0, "tokens": 10})
+    run.train(1, loss=1.0, tokens=10)
+    assert table(path)[1][2] == "1.5"
 
 
 def test_new_columns_appear(path):
