@@ -25,6 +25,11 @@ TINY = [
 ]
 """Settings of the translation recipe that train in a second."""
 
+for _number in (signal.SIGINT, signal.SIGHUP):
+    # A shell ignores them for what it runs in the background, and processes that tests start would inherit that.
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
 Seqlab = Callable[..., subprocess.CompletedProcess]
 Here = Callable[..., tuple[int, str, str]]
 

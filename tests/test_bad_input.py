@@ -220,7 +220,8 @@ def test_a_damaged_checkpoint(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    (run / "checkpoints" / "last.ckpt").unlink()
+    for name in ("last.ckpt", "previous.ckpt"):
+        (run / "checkpoints" / name).unlink(missing_ok=True)
     damage(run / "checkpoints" / "best.ckpt")
     assert main(["evaluate", str(run)]) == 2
     assert expected in capfd.readouterr().err

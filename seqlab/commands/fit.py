@@ -137,6 +137,7 @@ def train(
         check_gradient,
         check_task,
         check_unchanged,
+        check_unfinished,
         find_source,
         first_step,
         rehearse,
@@ -166,6 +167,7 @@ def train(
         source = find_source(settings, run) if checkpoint is None else None
         if resumed is not None:
             check_unchanged(settings, resumed.checkpoint)
+            check_unfinished(run, resumed.checkpoint, trainer)
             check_devices(resumed.checkpoint, trainer)
             task, data = rebuild(settings, resumed.checkpoint, resumed.path)
         else:

@@ -143,15 +143,14 @@ def rehearse(settings: "Settings", max_steps: int) -> None:
             _check_task(settings, task, max_steps)
 
 
-def check_unfinished(run: Run, trainer: Any) -> None:
+def check_unfinished(run: Run, checkpoint: dict[str, Any], trainer: Any) -> None:
     """A run that is to go on has something left to do, if only to write its summary.
 
     Raises:
         UserError: It has ended, by what still ends it.
     """
-    if not run.last.is_file() or not run.summary.is_file():
+    if not run.summary.is_file():
         return
-    checkpoint = load_checkpoint(run.last, mmap=True)
     with suppress(ValueError):  # if the summary is damaged, another one is to be written
         if json.loads(run.summary.read_text(encoding="utf-8"))["steps"] == checkpoint["global_step"]:
             _tell_end(trainer, checkpoint)
@@ -187,10 +186,8 @@ def first_step(run: Run, trainer: Any) -> Iterator[None]:
         trainer: The :class:`~lightning.pytorch.Trainer` that fits within.
 
     Raises:
-        UserError: The run that is to go on has ended; the first step failed in torch, or there was none; or no
-            validation can be where it should.
+        UserError: The first step failed in torch, or there was none; or no validation can be where it should.
     """
-    check_unfinished(run, trainer)
     try:
         yield
         if not trainer.global_step:

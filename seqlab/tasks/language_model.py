@@ -162,6 +162,16 @@ class LanguageModel(Task):
             rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
             self._carried = tuple(tuple(part.chunk(world)[rank].to(self.device) for part in cell) for cell in carried)
 
+    def on_step_skipped(self) -> None:
+        """Streams whose carried state is no longer finite start anew, from zeros."""
+        if self._carried is not None:
+            rows = [part.isfinite().flatten(1).all(1) for cell in self._carried for part in cell]
+            finite_B = torch.stack(rows).all(0)
+            self._carried = tuple(
+                tuple(part.where(finite_B.view(-1, *[1] * (part.ndim - 1)), 0) for part in cell)
+                for cell in self._carried
+            )
+
     def _all_rows(self, part_BS: Tensor) -> Tensor:
         """A part of the carried state of all devices ``[W x B, S]``."""
         trainer = self._trainer

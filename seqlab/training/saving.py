@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,12 @@ class SaveLast(Checkpoint):
         self._saved, self._written = 0, 0.0
         self._step, self._late = 0, False
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        if batches["is_last_batch"] and batches["total"]["completed"] < batches["total"]["processed"]:
+            # Lightning asks whether an epoch had all its batches by the number of those of the next, which may be more.
+            batches["current"]["completed"] = sys.maxsize
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved = self._step = trainer.global_step
         self._written, self._late = self.clock(), False
@@ -120,6 +127,25 @@ class SaveLast(Checkpoint):
         self._written, self._late = self.clock(), False
 
 
+class StopEarly(EarlyStopping):
+    """Early stopping that a run which is taken up keeps to: one that was to end ends, unless it has more patience now.
+
+    Lightning forgets that it was to end, and takes the patience of the run's beginning.
+    """
+
+    @property
+    def state_key(self) -> str:
+        return super().state_key.replace(type(self).__qualname__, EarlyStopping.__qualname__, 1)  # as ever
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up a saved state, but for the patience."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
 def checkpoint_callbacks(
     folder: Path,
     *,
@@ -150,5 +176,5 @@ def checkpoint_callbacks(
     )
     callbacks: list[Callback] = [best, SaveLast(folder / LAST, every_n_steps, every_n_minutes)]
     if patience is not None:
-        callbacks.append(EarlyStopping(monitor=monitor, mode=mode, patience=patience, check_on_train_epoch_end=False))
+        callbacks.append(StopEarly(monitor=monitor, mode=mode, patience=patience, check_on_train_epoch_end=False))
     return callbacks

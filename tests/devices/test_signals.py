@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqlab.training.stopping import SIGNALS
-
 from .conftest import SCRIPT, environment
 
 LONG = [
@@ -34,7 +32,6 @@ def interrupt(
     """Begins a fit, sends it signals when some steps are logged; returns its exit code and what it said."""
     errors, seen = run.with_name("stderr"), run.with_name("run-seen")
     seen.mkdir()
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}  # ignored ones would be inherited
     with errors.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, SCRIPT, str(seen), "--run", str(run), *flags],
@@ -42,8 +39,6 @@ def interrupt(
             stderr=stderr,
             start_new_session=True,
         )
-        for number, handler in before.items():
-            signal.signal(number, handler)
         try:
             while process.poll() is None and logged(run) < steps:
                 time.sleep(0.05)

@@ -191,7 +191,9 @@ def kill_and_compare(run: Path, flags: list[str], whole: Whole, place: str, draw
         origin = taken_up(fit)
     if code and not (ended and "nothing is left to do" in fit.errors.read_text()):
         return [step, where, origin, f"exit code {code}: {fit.errors.read_text().strip().splitlines()[-1:]}"]
-    return [step, where, origin, "; ".join(differences(whole.run, run))]
+    told = differences(whole.run, run)
+    run.with_name(f"{run.name}.differences").write_text("".join(f"{line}\n" for line in told), encoding="utf-8")
+    return [step, where, origin, "; ".join([*told[:2], *([f"and {len(told) - 2} more"] if len(told) > 2 else [])])]
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
-"""Epochs of different numbers of batches: none is cut, and a resume in a later one is exact."""
+"""Epochs of different numbers of batches: none is cut, and a resume in a later one, or between two, is exact."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from seqlab.cli import main
 from seqlab.commands.fit import make_trainer
 from seqlab.data import batches as module
 from seqlab.runs import Run
+from seqlab.training.logs import read_rows
 
 FLAGS = [
     *("fit", "--recipe", "translation", "--data.tokenizer.vocab_size", "60", "--data.tokenizer.kind", "character"),
@@ -53,14 +55,22 @@ def test_every_epoch_is_whole(corpus: list[str], tmp_path: Path, monkeypatch: py
     assert [sorted(indices) for indices in seen.values()] == [list(range(90))] * 5
 
 
-def test_a_resume_in_a_later_epoch_is_exact(corpus: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("between", [False, True])
+def test_a_resume_in_a_later_epoch_or_between_two_is_exact(corpus: list[str], tmp_path: Path, between: bool) -> None:
+    """Between two of which the second has more batches."""
+
     def fit(run: Path, *argv: str) -> dict[str, torch.Tensor]:
-        validate = ["--trainer.val_check_interval", "50"]
+        validate = ["--trainer.val_check_interval", "50", "--trainer.log_every_n_steps", "1"]
         assert main([*FLAGS, *corpus, *validate, "--model.schedule", "Constant", "--run", str(run), *argv]) == 0
         return torch.load(Run(run).last, weights_only=True)["state_dict"]
 
     whole = fit(tmp_path / "whole", "--trainer.max_steps", "170")
-    for stop in (60, 95):
+    rows = [row for row in read_rows(Run(tmp_path / "whole").metrics) if "train/loss" in row]
+    ends = [int(row["step"]) for row, after in pairwise(rows) if row["epoch"] != after["epoch"]]
+    lengths = [after - before for before, after in pairwise([0, *ends])]
+    longer = [end for end, (before, after) in zip(ends, pairwise(lengths), strict=False) if before < after]
+    assert longer, "an epoch has more batches than the one before"
+    for stop in longer[:1] if between else (60, 95):
         fit(tmp_path / f"cut{stop}", "--trainer.max_steps", str(stop))
         resumed = fit(tmp_path / f"cut{stop}", "--trainer.max_steps", "170", "--resume")
-        assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+        assert all(torch.equal(value, resumed[name]) for name, value in whole.items()), stop
