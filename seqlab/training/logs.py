@@ -73,7 +73,7 @@ class MetricsLog(Callback):
     The loss is that of the tokens of all devices. Batches whose loss is not finite are no part of it; what becomes of
     their steps is the affair of :class:`~seqlab.training.guards.Guard`.
 
-    When a run is taken up from a checkpoint, rows past the checkpoint's step go, since those steps happen again.
+    When a run is taken up from a checkpoint, rows go that were written after it, since what they tell happens again.
 
     Args:
         path: The file.
@@ -90,6 +90,8 @@ class MetricsLog(Callback):
         self._sums = torch.zeros(2, dtype=torch.double)
         """The loss and the tokens on this device since the last row."""
         self._so_far = float("nan")
+        self._rows: int | None = None
+        """Rows of the file; None before the first is written, and of a checkpoint that does not say."""
 
     @property
     def recent(self) -> float:
@@ -97,12 +99,12 @@ class MetricsLog(Callback):
         return self._so_far if math.isnan(self.loss) else self.loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The loss since the last row, so that the next row of a resumed run is the one it would have been."""
-        return {"loss": self.loss, "sums": [self._sums.tolist()]}
+        """The loss since the last row, so that the next one is as it would have been, and how many rows there are."""
+        return {"loss": self.loss, "sums": [self._sums.tolist()], "rows": self._rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up a saved state."""
-        self.loss = state_dict["loss"]
+        self.loss, self._rows = state_dict["loss"], state_dict.get("rows")
         # An older checkpoint has those of the first device alone.
         sums = state_dict["sums"] if "sums" in state_dict else [[state_dict["sum"], state_dict["tokens"]]]
         self._sums = torch.tensor(sums[self._rank % len(sums)], dtype=torch.double)
@@ -119,7 +121,9 @@ class MetricsLog(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._logged = trainer.global_step
         if trainer.is_global_zero:
-            self._rewrite([row for row in read_rows(self.path) if float(row["step"]) <= trainer.global_step])
+            # By their number too: a validation between accumulated batches is told under the step before.
+            rows = read_rows(self.path)[: self._rows]
+            self._rewrite([row for row in rows if float(row["step"]) <= trainer.global_step])
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -171,6 +175,7 @@ class MetricsLog(Callback):
         else:
             with self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self._columns).writerow(row)
+            self._rows = (self._rows or 0) + 1
 
     def _rewrite(self, rows: list[Row]) -> None:
         self._columns = list(dict.fromkeys(["step", "epoch", *(name for row in rows for name in row)]))
@@ -180,6 +185,7 @@ class MetricsLog(Callback):
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.path, text.getvalue())
+        self._rows = len(rows)
 
 
 def read_rows(path: Path) -> list[Row]:

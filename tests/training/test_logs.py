@@ -162,6 +162,20 @@ def test_a_resume_drops_what_will_happen_again(path):
     assert rows[-1] == {"step": "4", "epoch": "3", "val/chrf": "2.0"}
 
 
+def test_a_validation_between_accumulated_batches_is_told_once(path):
+    """Its row has the number of the step before, which a checkpoint was written after."""
+    run = Run(path)
+    run.train(1)
+    saved = run.log.state_dict()
+    run.validate(bleu=1.0)
+    resumed = Run(path.with_name("other.csv"), step=1)
+    resumed.log.path = path
+    resumed.log.load_state_dict(saved)
+    resumed.log.on_train_start(resumed.trainer, None)
+    resumed.validate(bleu=1.0)
+    assert [row.get("val/bleu") for row in read_rows(path)] == [None, "1.0"]
+
+
 def test_the_check_before_training_and_other_processes_write_nothing(path):
     Run(path, sanity_checking=True).validate(bleu=1.0)
     assert table(path) == [["step", "epoch"]]
