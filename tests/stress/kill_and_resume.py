@@ -168,8 +168,9 @@ def resume(run: Path, flags: list[str]) -> Fit:
 
 def taken_up(fit: Fit) -> str:
     """The step that a resumed fit says it went on from."""
-    match = re.search(r"resumed at step ([\d,]+)", fit.errors.read_text())
-    return match[1] if match else "anew"
+    said = fit.errors.read_text()
+    match = re.search(r"resumed at step ([\d,]+)", said)
+    return match[1] if match else "(it had ended)" if "nothing is left to do" in said else "anew"
 
 
 def kill_and_compare(run: Path, flags: list[str], whole: Whole, place: str, draw: random.Random) -> list[str] | None:
