@@ -74,7 +74,7 @@ LAST = "the class that {} names has no such argument"
         (
             "--model.metrics.bleu 3",
             "there is no class 3 (there are: Accuracy, BLEU, BitsPerByte, BrevityPenalty, CHRF, "
-            "LengthRatio, MeanSquaredError, Perplexity, SequenceAccuracy, TER, WordPerplexity)",
+            "LengthRatio, MeanSquaredError, ",  # and more, among them what other tests define
         ),
         ("--model.schedule Foo", "(there are: Constant, Cosine, InverseSquareRoot, Linear, Noam, Plateau, Step)"),
         ("--model.search torch.nn.Linear", "model.search has settings of its own, such as --model.search.NAME VALUE"),
