@@ -52,7 +52,7 @@ class Progress(Callback):
         shown = {"loss": f"{self.metrics.loss:.3f}"} if math.isfinite(self.metrics.loss) else {}
         shown[f"{_unit(pl_module)}/s"] = f"{self.throughput.recent:,.0f}"
         if self.monitor in trainer.callback_metrics:
-            shown[self.monitor] = f"{float(trainer.callback_metrics[self.monitor]):.2f}"
+            shown[self.monitor] = score_text(float(trainer.callback_metrics[self.monitor]))
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update(trainer.global_step - self._bar.n)
 
@@ -67,7 +67,7 @@ class Progress(Callback):
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         parts = [f"step {trainer.global_step:>6,}", f"epoch {trainer.current_epoch:>3}"]
         parts.append(f"train/loss {self.metrics.recent:6.3f}")
-        parts += [f"{name} {value:7.2f}" for name, value in values.items()]
+        parts += [f"{name} {score_text(value):>7}" for name, value in values.items()]
         parts.append(f"{self.throughput.recent:,.0f} {_unit(pl_module)}/s")
         if self.monitor in values and self.sign * values[self.monitor] > self._best:
             self._best = self.sign * values[self.monitor]
@@ -84,6 +84,11 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def score_text(value: float) -> str:
+    """A score with two decimals, and a small one with as many as show two of its digits."""
+    return f"{value:.2f}" if abs(value) >= 0.1 or not value else f"{value:.2g}"
 
 
 def _unit(task: Any) -> str:

@@ -15,6 +15,7 @@ from seqlab.files import write_text
 from seqlab.training.curves import draw_curves
 from seqlab.training.freezing import trained_parameters
 from seqlab.training.logs import Throughput, read_rows
+from seqlab.training.progress import score_text
 
 log = logging.getLogger("seqlab")
 
@@ -93,7 +94,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         "time": f"{_spelled(throughput.wall)}, of which training {_spelled(throughput.seconds)}",
         "speed": f"{throughput.mean:,.0f} {task.unit}/s",
         "best checkpoint": f"{run.checkpoint()}, step {step} of {trainer.global_step}",
-        **{name: f"{value:.2f}{' *' if name == checkpoint.monitor else ''}" for name, value in scores.items()},
+        **{name: score_text(value) + (" *" if name == checkpoint.monitor else "") for name, value in scores.items()},
         "next": f"seqlab evaluate {run}",
     }
     width = max(map(len, rows))
