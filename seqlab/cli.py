@@ -21,6 +21,8 @@ HEAVY = {
     "fit": "train a recipe into a run",
     "evaluate": "score runs, compare them, and write what they translated",
     "compare": "train several cells on the same budget, and test each against the first",
+    "report": "write what is known of a run or a comparison as one HTML file",
+    "diagnose": "measure how far gradients reach through time, in a run or in cells",
     "score": "give the log-probability of translations or lines of text that are given",
     "translate": "translate lines from stdin to stdout with a run",
     "generate": "continue a prompt with text from the language model of a run",

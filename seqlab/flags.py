@@ -20,7 +20,7 @@ from seqlab.flag_help import Help
 from seqlab.specs import flat
 from seqlab.strict_yaml import check_bounds
 
-OWN = ("cells", "data", "decoding", "metrics", "models", "recurrence", "tasks", "training")
+OWN = ("cells", "data", "decoding", "diagnosis", "metrics", "models", "recurrence", "tasks", "training")
 LIGHTNING = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
 PACKAGES = [
     *(f"seqlab.{name}" for name in OWN),

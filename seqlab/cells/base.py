@@ -108,6 +108,7 @@ class RecurrentCell(nn.Module):
         width = width or self.hidden_size
         linear = (RecurrentLinear if recurrent else nn.Linear)(size, len(gates) * width, bias=bias)
         initialise.SCHEMES[self.init](linear, width, self.hidden_size, recurrent)
+        vars(linear)["blocks"] = gates  # by which a diagnosis names what it sees
         return linear
 
     def check_choice(self, option: str, value: object, choices: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """``seqlab compare``: trains cells on the same data, plan and budget, and tells how they differ."""
 
 import argparse
+import logging
 from pathlib import Path
 
 from seqlab import registry
@@ -21,9 +22,14 @@ from seqlab.comparing.plan import (
 from seqlab.errors import UserError
 from seqlab.runs import Run
 
+log = logging.getLogger("seqlab")
+
 BUDGETS = {"steps": 10**9, "tokens": 10**13, "minutes": 10**6}
 """The most of each."""
 MOST_WORKERS = 1000
+RESULTS = "results.json"
+STOPPED = 128
+"""Exit codes from here on are of signals."""
 EPILOG = """\
 Every other flag, such as --data.train NAME or --model.dropout X, goes to every fit as it is.
 The same command again, or --out DIR alone, goes on: finished runs are kept, an interrupted one is taken up exactly.
@@ -59,7 +65,20 @@ def main(argv: list[str]) -> int:
     with Run(out).lock():
         if not begun:
             plan.write(out)
-        return compare(plan, out, workers=workers, jobs=given.jobs, retry=given.retry)
+        code = compare(plan, out, workers=workers, jobs=given.jobs, retry=given.retry)
+        if code < STOPPED and (out / RESULTS).is_file():
+            _report(out)
+        return code
+
+
+def _report(out: Path) -> None:
+    """Writes the report beside the results, which are written whatever becomes of it."""
+    try:
+        from seqlab.reporting.report import write_report
+
+        print(f"{'':<9}{write_report(out)}")  # further down in the list of what was written
+    except Exception as error:
+        log.warning("the report was not written (%s); once that is mended: seqlab report %s", error, out)
 
 
 def _plan(out: Path, begun: bool, asked: Asked | None, recipe: Path | None) -> Plan:

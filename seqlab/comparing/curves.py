@@ -49,15 +49,10 @@ def draw_curves(entries: Sequence[Entry], results: Mapping[str, Any], out: Path)
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from matplotlib.ticker import MaxNLocator
 
     pictures = []
     for name, label in AXES.items():
-        panels = {
-            score: {cell: band(curves) for cell, curves in _curves(entries, results, score, name == TIME).items()}
-            for score in (results["monitor"], LOSS)
-        }
-        panels = {score: bands for score, bands in panels.items() if bands}
+        panels = panels_of(entries, results, over_time=name == TIME)
         if not panels:
             continue
         figure, axes = pyplot.subplots(
@@ -65,9 +60,7 @@ def draw_curves(entries: Sequence[Entry], results: Mapping[str, Any], out: Path)
         )
         cells = [cell["cell"] for cell in results["cells"]]
         for axis, (score, bands) in zip(axes.flat, panels.items(), strict=True):
-            _panel(axis, score, bands, cells)
-            axis.set_xlabel(label, fontsize=9)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=name == STEPS))
+            draw_panel(axis, score, bands, cells, label)
         handles = {
             text: line for axis in axes.flat for line, text in zip(*axis.get_legend_handles_labels(), strict=True)
         }
@@ -84,6 +77,15 @@ def draw_curves(entries: Sequence[Entry], results: Mapping[str, Any], out: Path)
         pyplot.close(figure)
         pictures.append(out / name)
     return pictures
+
+
+def panels_of(entries: Sequence[Entry], results: Mapping[str, Any], *, over_time: bool) -> dict[str, dict[str, Band]]:
+    """The band of each cell, of the score that chooses and of the training loss; what no run has logged is left out."""
+    panels = {
+        score: {cell: band(curves) for cell, curves in _curves(entries, results, score, over_time).items()}
+        for score in (results["monitor"], LOSS)
+    }
+    return {score: bands for score, bands in panels.items() if bands}
 
 
 def band(curves: Sequence[Curve]) -> Band:
@@ -131,7 +133,18 @@ def times(rows: Sequence[Mapping[str, Any]], steps: int | None, seconds: float |
     return [float(row["step"]) / steps * seconds / 60 for row in rows]
 
 
-def _panel(axis: Any, score: str, bands: Mapping[str, Band], cells: Sequence[str]) -> None:
+def draw_panel(axis: Any, score: str, bands: Mapping[str, Band], cells: Sequence[str], label: str) -> None:
+    """Draws the curves of a score.
+
+    Args:
+        axis: matplotlib's axes.
+        score: The score.
+        bands: Its bands by cell.
+        cells: All cells in their order, by which each has its colour, line and marker.
+        label: What the curves are over.
+    """
+    from matplotlib.ticker import MaxNLocator
+
     low = min(float(each.least[np.isfinite(each.least)].min(initial=np.inf)) for each in bands.values())
     high = max(float(each.most[np.isfinite(each.most)].max(initial=-np.inf)) for each in bands.values())
     for cell, each in bands.items():
@@ -151,5 +164,7 @@ def _panel(axis: Any, score: str, bands: Mapping[str, Band], cells: Sequence[str
     if "perplexity" in score and 0 < 10 * low < high:
         axis.set_yscale("log")
     axis.set_title(score, loc="left", fontsize=10)
+    axis.set_xlabel(label, fontsize=9)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=label == AXES[STEPS]))
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)

@@ -131,6 +131,8 @@ def _names(results: Mapping[str, Any]) -> Column:
 
 def number(value: float, half_width: float | None) -> str:
     """A score with half the width of its interval, to as many decimals as four digits of it have."""
+    if not math.isfinite(value):
+        return str(value)
     decimals = 0 if not value else DIGITS - 1 - math.floor(math.log10(abs(value)))
     decimals = min(max(decimals, 0), DIGITS)
     return f"{value:,.{decimals}f}" + ("" if half_width is None else f" ± {half_width:,.{decimals}f}")

@@ -32,7 +32,7 @@ Engine = Callable[[RecurrentCell, Tensor, State, Between | None], EngineOutput]
 
 
 def plain(cell: RecurrentCell, x_TBI: Tensor, state: State, between: Between | None = None) -> EngineOutput:
-    """The naive loop over :meth:`RecurrentCell.step` and its two neighbours."""
+    """The naive loop over :meth:`~seqlab.cells.base.RecurrentCell.step` and its two neighbours."""
     outputs, history = [], []
     for t, x_BI in enumerate(x_TBI):
         before = between.before(t, state) if between else state
@@ -63,7 +63,7 @@ def factored(cell: RecurrentCell, x_TBI: Tensor, state: State, between: Between 
 
 
 def sequence(cell: RecurrentCell, x_TBI: Tensor, state: State, between: Between | None = None) -> EngineOutput:
-    """Calls the cell's own :meth:`~RecurrentCell.sequence`."""
+    """Calls the cell's own :meth:`~seqlab.cells.base.RecurrentCell.sequence`."""
     return _read_all(cell, x_TBI, state, tuple(cell.sequence(cell.project(x_TBI), state)))
 
 

@@ -23,6 +23,22 @@ from seqlab.recurrence.normalization import BatchNorm
 from seqlab.recurrence.stack import RecurrentStack, StackState
 from seqlab.recurrence.weight_drop import dropped_weights
 
+StepHook = Callable[[Tensor, StackState, Tensor, StackState], tuple[Tensor, StackState]]
+"""Is told the inputs ``[B, I]`` of a step, the states before it, its outputs ``[B, O]`` and the states after it; what
+it returns takes the place of the last two."""
+_HOOKS: dict[RecurrentStack, StepHook] = {}
+
+
+@contextmanager
+def watched_steps(stack: RecurrentStack, hook: StepHook) -> Iterator[None]:
+    """Within it, a hook is told every step that a stack of layers takes in :class:`Stepwise`: what a forward hook is to
+    a stack that is called for a whole sequence."""
+    _HOOKS[stack] = hook
+    try:
+        yield
+    finally:
+        del _HOOKS[stack]
+
 
 def check_stepwise(stack: RecurrentStack, option: str) -> None:
     """Refuses layers that cannot be trained step by step.
@@ -140,7 +156,8 @@ class Stepwise:
             output_BO = cell.readout(x_BI, before, after)
             x_BI = output_BO + x_BI if stack.residual and layer else output_BO
             new.append(after)
-        return x_BI, tuple(new)
+        hook = _HOOKS.get(stack)
+        return (x_BI, tuple(new)) if hook is None else hook(self.input_BI, state, x_BI, tuple(new))
 
     @contextmanager
     def _known_first(self, cell: RecurrentCell) -> Iterator[None]:

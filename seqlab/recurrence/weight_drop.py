@@ -31,7 +31,7 @@ def dropped_weights(cell: RecurrentCell, probability: float) -> Iterator[None]:
     One mask serves a whole sequence, so every engine runs as it is (S. Merity, N. Keskar and R. Socher, "Regularizing
     and optimizing LSTM language models", ICLR 2018, after L. Wan et al., "Regularization of neural networks using
     DropConnect", ICML 2013). What is kept is scaled by 1/(1 - p). Recurrent maps are those that
-    :meth:`RecurrentCell.make_linear` made as such.
+    :meth:`~seqlab.cells.base.RecurrentCell.make_linear` made as such.
     """
     check_weight_drop(cell, probability)
     whole: list[tuple[nn.Linear, Tensor]] = []

@@ -203,13 +203,21 @@ class Task(LightningModule, ABC):
 
     def engines(self) -> dict[str, list[str]]:
         """The engine that runs each cell of every stack of layers over a sequence, by the fixed table."""
-        return {name: stack.engines() for name, stack in self._stacks().items()}
+        return {name: stack.engines() for name, stack in self.stacks().items()}
 
     def cell_origins(self) -> dict[str, str]:
         """The cell of every stack of layers, and the distribution that supplies it, as ``gru of seqlab 0.1.0``."""
-        cells = {name: type(stack.cells[0]) for name, stack in self._stacks().items()}
+        cells = {name: type(stack.cells[0]) for name, stack in self.stacks().items()}
         offers = {name: registry.offer_of(cell) for name, cell in cells.items()}
         return {name: registry.credit(offer) if offer else cells[name].__qualname__ for name, offer in offers.items()}
+
+    def stacks(self) -> dict[str, RecurrentStack]:
+        """The stacks of layers by the attribute that holds them: an encoder's is called ``encoder``."""
+        return {
+            name.removesuffix(".layers").removeprefix("network."): module
+            for name, module in self.named_modules()
+            if isinstance(module, RecurrentStack)
+        }
 
     @torch.no_grad()
     def score(self, batches: Iterable[Any]) -> Iterator[tuple[Any, Outputs]]:
@@ -282,11 +290,3 @@ class Task(LightningModule, ABC):
 
     def _metrics(self) -> list[tuple[str, Metric]]:
         return list(self.metrics.items())  # type: ignore[arg-type]
-
-    def _stacks(self) -> dict[str, RecurrentStack]:
-        """The stacks of layers by the attribute that holds them: an encoder's is called by the encoder."""
-        return {
-            name.removesuffix(".layers").removeprefix("network."): module
-            for name, module in self.named_modules()
-            if isinstance(module, RecurrentStack)
-        }

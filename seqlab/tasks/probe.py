@@ -32,7 +32,7 @@ class SequenceProbe(Task):
         hidden_size: Hidden size of a layer.
         layers: Number of layers.
         engine: Forces an engine for every cell.
-        **options: Metrics, optimizer and schedule; see :class:`~seqlab.tasks.Task`.
+        **options: Metrics, optimizer and schedule; see :class:`~seqlab.tasks.base.Task`.
 
     Raises:
         UserError: A size is not positive, or the cell or engine is unknown.

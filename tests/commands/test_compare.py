@@ -104,6 +104,7 @@ def test_runs_and_results(compared: tuple[Path, str]) -> None:
     rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
     assert [row["cell"] for row in rows] == ["gru", "rrnn:feedback=updated"]
     assert (out / "results.md").read_text().count("rrnn:feedback=updated") >= 3
+    assert "rrnn:feedback=updated" in (out / "report.html").read_text() and printed.count("report.html") == 1
 
 
 def test_a_finished_one_is_told_again(here: Here, compared: tuple[Path, str]) -> None:

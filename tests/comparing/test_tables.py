@@ -72,6 +72,8 @@ def results(metrics: tuple[str, ...] = ("perplexity", "bleu")) -> dict[str, Any]
         (0.00123456, None, "0.0012"),
         (123456.7, 12.3, "123,457 ± 12"),
         (-2.5, None, "-2.500"),
+        (float("inf"), None, "inf"),
+        (float("nan"), None, "nan"),
     ],
 )
 def test_numbers_have_four_digits(value: float, half: float | None, text: str) -> None:

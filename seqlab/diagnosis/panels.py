@@ -1,0 +1,141 @@
+"""What pictures are made of: panels with curves, drawn side by side.
+
+``trained`` has a solid line, ``untrained`` a dashed one; cells that are compared have a colour and a line style each.
+"""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqlab.files import replacing
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's colours, which colour-blind readers tell apart."""
+STYLES = ("-", "--", "-.", ":")
+WHEN = ("trained", "untrained")
+
+
+class Series(NamedTuple):
+    """One of the things that a panel compares."""
+
+    label: str
+    measured: Mapping[str, Any]
+    colour: Any
+    style: str
+
+
+class Panel(NamedTuple):
+    """Axes of a picture."""
+
+    title: str
+    series: list[Series]
+
+
+def panels_of(report: Mapping[str, Any]) -> list[Panel]:
+    """A panel for each cell, where ``trained`` and ``untrained`` can be compared."""
+    panels = []
+    for stack, found in report["stacks"].items():
+        for cell in found["cells"]:
+            series = [
+                Series(when if len(WHEN & cell.keys()) > 1 else "", cell[when], COLOURS[number], STYLES[number])
+                for number, when in enumerate(WHEN)
+                if when in cell
+            ]
+            panels.append(Panel(title(stack, cell), series))
+    return panels
+
+
+def title(stack: str, cell: Mapping[str, Any]) -> str:
+    """``encoder, layer 1 forward (gru)``; of a cell on its own, its name."""
+    return f"{stack}, {cell['name']} ({cell['cell']})" if stack else str(cell["name"])
+
+
+def in_one(panels: Sequence[Panel]) -> list[Panel]:
+    """Panels of a single curve as one panel of them all, each by its title."""
+    series = [
+        Series(panel.title, each.measured, COLOURS[n % len(COLOURS)], STYLES[(n + n // len(COLOURS)) % len(STYLES)])
+        for n, panel in enumerate(panels)
+        for each in panel.series
+    ]
+    return [Panel("", series)]
+
+
+def draw(
+    panels: Sequence[Panel],
+    picture: Path,
+    heading: str,
+    fill: Callable[[Any, Panel], None],
+    *,
+    height: float = 3.3,
+    labels: tuple[str, str] = ("", ""),
+) -> None:
+    """Draws panels side by side.
+
+    Args:
+        panels: The panels.
+        picture: The PNG file to write, whole.
+        heading: The title of the picture.
+        fill: Draws one panel on its axes.
+        height: Height of a panel, in inches.
+        labels: What is under each panel, and beside the first of each row.
+    """
+    import matplotlib  # half a second to import
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = min(3, len(panels)) if len(panels) != 4 else 2
+    rows = -(-len(panels) // columns)
+    wide = 6.8 if len(panels) == 1 else 4.4 * columns
+    figure, axes = pyplot.subplots(rows, columns, figsize=(wide, height * rows), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    handles: dict[str, Any] = {}
+    for number, (axis, panel) in enumerate(zip(axes.flat, panels, strict=False)):
+        fill(axis, panel)
+        handles = {text: line for line, text in zip(*axis.get_legend_handles_labels(), strict=True)} | handles
+        axis.set_title(panel.title, loc="left", fontsize=10)
+        axis.set_xlabel(labels[0], fontsize=9)
+        axis.set_ylabel(labels[1] if number % columns == 0 else "", fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    if handles:
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=min(4, len(handles)),
+            frameon=False,
+            fontsize=9,
+        )
+    figure.suptitle("\n".join(textwrap.wrap(heading, int(11 * figure.get_figwidth()))), fontsize=11)
+    try:
+        with replacing(picture) as file:
+            figure.savefig(file, format="png", dpi=130)
+    finally:
+        pyplot.close(figure)
+
+
+def numbers(values: Sequence[float | None]) -> np.ndarray:
+    """Values for a logarithmic axis: NaN for what it has no place for."""
+    found = np.array([np.nan if value is None else value for value in values], dtype=float)
+    return np.where(found > 0, found, np.nan)
+
+
+def banded(axis: Any, x: Sequence[float], curve: Mapping[str, Any], series: Series) -> None:
+    """A median in a band from the 10 % to the 90 % quantile, on a logarithmic axis."""
+    low, high = numbers(curve["low"]), numbers(curve["high"])
+    axis.fill_between(x, np.where(np.isnan(low), np.nan, low), high, color=series.colour, alpha=0.16, linewidth=0)
+    axis.plot(
+        x,
+        numbers(curve["median"]),
+        color=series.colour,
+        linestyle=series.style,
+        linewidth=1.6,
+        label=series.label or None,
+    )
+    axis.set_yscale("log")
+    axis.grid(alpha=0.3)

@@ -1,0 +1,147 @@
+"""What is diagnosed: cells on their own, and a run with the weights that it began with beside those it found.
+
+Shape suffixes: T = time steps, B = rows, H = hidden size, O = output size.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import seed_everything
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import nn
+
+from seqlab.cells.base import RecurrentCell
+from seqlab.config import Settings
+from seqlab.diagnosis.batches import batch_of
+from seqlab.diagnosis.measuring import describe, measure
+from seqlab.diagnosis.reports import report_of
+from seqlab.diagnosis.tasks import measure_task, trace_task
+from seqlab.diagnosis.tracing import Trace
+from seqlab.errors import UserError
+from seqlab.recurrence.stack import RecurrentStack
+from seqlab.runs import Run, default_device, restore
+from seqlab.specs import flat
+from seqlab.suppliers import find_suppliers
+from seqlab.tasks.base import Task
+from seqlab.tasks.cells import cell_factory
+from seqlab.training.checkpoints import load_checkpoint
+from seqlab.training.initial_weights import Source
+
+log = logging.getLogger("seqlab")
+
+
+def diagnose_cells(specs: Sequence[str], *, hidden_size: int, steps: int, rows: int, seed: int) -> dict[str, Any]:
+    """Measures cells as they are made, on normal inputs; what enters is a random gradient of norm 1, at the last step.
+
+    Args:
+        specs: The cells.
+        hidden_size: Hidden size H, which the inputs have too.
+        steps: Steps T.
+        rows: Rows B.
+        seed: Seed of weights, inputs and gradients: each cell has those that it would have alone.
+
+    Returns:
+        The report.
+
+    Raises:
+        UserError: A cell is not installed, or refuses its sizes or options.
+    """
+    makers = {spec: cell_factory(spec) for spec in specs}
+    cells = []
+    for spec, maker in makers.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            x_TBH = torch.randn(steps, rows, hidden_size)
+            directions_BO = torch.randn(rows, 2 * hidden_size)
+            stack = RecurrentStack(partial(_sized, maker, hidden_size), hidden_size)
+        gradient_TBO = torch.zeros(steps, rows, stack.output_size)
+        gradient_TBO[-1] = nn.functional.normalize(directions_BO[:, : stack.output_size], dim=-1)
+        state, lengths_B = stack.initial_state(rows, x_TBH), torch.full((rows,), steps)
+        given = Trace(x_TBH, state, lengths_B, None, gradient_TBO, finals=None)
+        (cell,) = describe(stack, given, untrained=measure(stack, given))["cells"]
+        cells.append({**cell, "name": spec})
+    setting = {"hidden_size": hidden_size, "steps": steps, "rows": rows, "seed": seed}
+    return report_of({"cells": list(specs), **setting}, {"": {"note": "", "cells": cells}})
+
+
+def _sized(maker: Callable[[int, int], RecurrentCell], hidden_size: int, input_size: int) -> RecurrentCell:
+    return maker(input_size, hidden_size)
+
+
+def diagnose_run(run: Run, flags: Sequence[str], split: str, rows: int) -> dict[str, Any]:
+    """Measures the layers of a run's best checkpoint, and those with the weights that its fit began with, on the same
+    rows of a split.
+
+    Args:
+        run: The run.
+        flags: Flags that change its settings.
+        split: The split.
+        rows: Rows of it.
+
+    Returns:
+        The report.
+
+    Raises:
+        UserError: The run has no checkpoint, a flag is wrong, the split has no corpus, or the task no layers.
+    """
+    settings = run.settings(list(flags), prog=f"seqlab diagnose {run}")
+    trained, data, checkpoint = restore(run, settings)
+    batch = batch_of(data, split, rows)
+    trained = trained.to(default_device())
+    untrained, how = untrained_task(settings, data)
+    traces, measured = {}, {}
+    for when, task in (("trained", trained), ("untrained", untrained.to(trained.device))):
+        traces = trace_task(task, batch)
+        measured[when] = measure_task(task, traces)
+    stacks = trained.stacks()
+    path = run.checkpoint()
+    head = {
+        "run": str(run),
+        "task": type(trained).__name__,
+        "split": split,
+        "rows": max(each.x_TBI.shape[1] for each in traces.values()),
+        "checkpoint": {
+            "file": path.name,
+            "step": checkpoint["global_step"],
+            "weights": "averaged" if "averaged" in checkpoint else "raw",
+        },
+        "untrained": how,
+    }
+    found = {
+        name: describe(stacks[name], each, **{when: cells[name] for when, cells in measured.items()})
+        for name, each in traces.items()
+    }
+    report = report_of(head, found)
+    report["versions"] |= {name: number for name, number in find_suppliers(trained, settings.dump()).values() if name}
+    return report
+
+
+def untrained_task(settings: Settings, data: Any) -> tuple[Task, str]:
+    """The task with the weights that a fit with these settings begins with, and how these came about.
+
+    Args:
+        settings: The settings.
+        data: Its data module, with the tokenizers of the run.
+    """
+    with isolate_rng():
+        seed_everything(settings.config.seed, workers=True, verbose=False)
+        task = settings.make_task(data)
+    how, started, source = f"seed {settings.config.seed}", False, settings.config.training.init_from
+    try:
+        if source is not None:
+            path = Path(source) if Path(source).is_file() else Run(source).checkpoint()
+            content = load_checkpoint(path)
+            given = Source(source, content, flat(yaml.safe_load(content["seqlab"]["config"])))
+            given.give_weights(task, task.training_settings.init_only)
+            how, started = f"weights of {source}", given.has_started(flat(yaml.safe_load(settings.dump())))
+        if not started:
+            task.initialise()
+    except (UserError, OSError) as error:
+        log.warning("the untrained weights are those of the seed alone: %s", error)
+        how = f"seed {settings.config.seed}, since what the fit began with is gone"
+    return task.eval(), how

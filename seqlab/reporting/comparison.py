@@ -1,0 +1,176 @@
+"""The report of a comparison."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqlab.comparing.plan import FILE, read_plan
+from seqlab.comparing.results import collect, read_results
+from seqlab.comparing.runs import entries
+from seqlab.comparing.tables import Column, cost_columns, notes, number, scores_columns, shown_scores
+from seqlab.errors import UserError
+from seqlab.evaluation.records import read_records
+from seqlab.reporting.curves import comparison_curves
+from seqlab.reporting.diagnosis import cells_diagnosis
+from seqlab.reporting.origins import cells_settings, checkpoints_told, data_told, versions_told
+from seqlab.reporting.page import Block, Code, Missing, Notes, Page, Section, Table, spelled
+from seqlab.reporting.samples import cells_samples
+from seqlab.reporting.sentences import comparison_sentence, ranking
+from seqlab.runs import Run
+
+RESULTS = "results.json"
+NUMBER = (int, float)
+MAYBE = (int, float, type(None))
+SHAPE: dict[str, Any] = {
+    **dict.fromkeys(("recipe", "monitor", "mode", "split", "unit", "test", "command"), str),
+    **{"metrics": [str], "seeds": [int], "budget": {str: NUMBER}, "parameters": MAYBE, "versions": {str: str}},
+    "cells": [
+        {
+            **{"cell": str, "parameters": MAYBE, "settings": dict},
+            "runs": [
+                {
+                    **{"seed": int, "path": str, "status": str, "reason": str, "scores": {str: NUMBER}},
+                    **dict.fromkeys(("steps", "seconds", "tokens_per_second", "peak_memory_bytes"), MAYBE),
+                }
+            ],
+            "scores": {str: {"mean": NUMBER, "half_width": MAYBE, "p": MAYBE}},
+        }
+    ],
+}
+"""What is read of the results: types, lists of one kind that are not empty, and mappings with certain keys or any."""
+
+
+def comparison_page(out: Path) -> Page:
+    """The report of a comparison.
+
+    Args:
+        out: Its directory.
+
+    Raises:
+        UserError: Its results, or its plan where there are no results yet, cannot be read.
+    """
+    results = read_comparison(out)
+    chosen = {cell["cell"]: Run(out / _best(results, cell)["path"]) for cell in results["cells"] if cell["runs"]}
+    seeds = results["seeds"]
+    facts = [
+        ("recipe", results["recipe"]),
+        ("cells", f"{len(results['cells'])}"),
+        ("seeds", ", ".join(map(str, seeds)) if len(seeds) <= 10 else f"{len(seeds)}"),
+        ("budget", ", ".join(f"{value:,} {name}" for name, value in results["budget"].items())),
+        ("parameters", "the recipe's sizes" if results["parameters"] is None else f"{results['parameters']:,} each"),
+        ("chosen by", f"{results['monitor']}, {'highest' if results['mode'] == 'max' else 'lowest'}"),
+        ("scored on", results["split"]),
+    ]
+    sections = [
+        Section("Results", _tables(results)),
+        Section("Learning curves", comparison_curves(results, out)),
+        Section("Gradients through time", cells_diagnosis(chosen)),
+        Section("Sample outputs", cells_samples(chosen, results["split"])),
+        Section("Runs", [_runs(results)]),
+        Section("Configuration", cells_settings(chosen)),
+        Section("How to reproduce", _origin(results, out, chosen)),
+    ]
+    title = f"{results['recipe']}: {', '.join(cell['cell'] for cell in results['cells'])}"
+    return Page(title, comparison_sentence(results), [fact for fact in facts if fact[1]], sections)
+
+
+def read_comparison(out: Path) -> dict[str, Any]:
+    """The results of a comparison, or where it has written none, what is known of its runs so far.
+
+    Raises:
+        UserError: They cannot be read.
+    """
+    if not (out / RESULTS).is_file() and (out / FILE).is_file():
+        plan = read_plan(out)
+        return collect(plan, entries(plan, out), out)
+    results = read_results(out)
+    if wrong := misfit(results, SHAPE):
+        raise UserError(f"{out / RESULTS} is damaged ({wrong}): seqlab compare --out {out} writes it again")
+    return results
+
+
+def misfit(value: Any, shape: Any, name: str = "") -> str:
+    """Where a value is not of a shape, in words; empty if nowhere."""
+    if isinstance(shape, type | tuple):
+        return "" if isinstance(value, shape) else f"{name} is not as expected"
+    if not isinstance(value, type(shape)):
+        return f"{name or 'it'} is no {'list' if isinstance(shape, list) else 'mapping'}"
+    if isinstance(shape, list):
+        if not value:
+            return f"{name} is empty"
+        checked = [(each, shape[0], f"{name}[{place}]") for place, each in enumerate(value)]
+    elif str in shape:
+        checked = [(each, shape[str], f"{name}.{key}".strip(".")) for key, each in value.items()]
+    else:
+        if absent := [key for key in shape if key not in value]:
+            return f"{name or 'it'} has no {absent[0]}"
+        checked = [(value[key], each, f"{name}.{key}".strip(".")) for key, each in shape.items()]
+    return next((wrong for each, kind, told in checked if (wrong := misfit(each, kind, told))), "")
+
+
+def _tables(results: Mapping[str, Any]) -> list[Block]:
+    """Scores and cost of the cells, with the texts that the other tables have."""
+    names = [cell["cell"] for cell in results["cells"]]
+    score = shown_scores(results)[0]
+    means = {cell["cell"]: cell["scores"][score]["mean"] for cell in ranking(results, score)}
+    best = [name for name, mean in means.items() if mean == next(iter(means.values()))]
+    strong = frozenset((names.index(name), 2) for name in best)  # behind the cell and its seeds
+    return [
+        _table("Scores, and how each cell stands to the first", names, scores_columns(results), strong),
+        _table("Size and cost", names, cost_columns(results)),
+        Notes([*notes(results), *(["bold: the best mean of the score that chooses"] if best else [])]),
+    ]
+
+
+def _table(
+    caption: str,
+    names: Sequence[str],
+    columns: Sequence[Sequence[Column]],
+    strong: frozenset[tuple[int, int]] = frozenset(),
+) -> Table:
+    """Columns as a table, with the cells' names in full."""
+    flat = [column for group in columns[1:] for column in group]
+    rows = list(zip(names, *(cells for _, cells in flat), strict=True))
+    return Table(caption, ["cell", *(name for name, _ in flat)], rows, strong=strong)
+
+
+def _best(results: Mapping[str, Any], cell: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run of a cell with the best score, or the first where none has it."""
+    name = shown_scores(results)[0]
+    scored = [run for run in cell["runs"] if name in run["scores"]]
+    if not scored:
+        return cell["runs"][0]
+    return (max if results["mode"] == "max" else min)(scored, key=lambda run: run["scores"][name])
+
+
+def _runs(results: Mapping[str, Any]) -> Block:
+    """Every run: what became of it, and where it is."""
+    name = shown_scores(results)[0]
+    rows = [
+        [
+            f"{cell['cell']}, seed {run['seed']}",
+            run["status"],
+            number(run["scores"][name], None) if name in run["scores"] else "-",
+            "-" if run["steps"] is None else f"{run['steps']:,}",
+            "-" if run["seconds"] is None else f"{run['seconds']:,.0f} s",
+            run["path"],
+        ]
+        for cell in results["cells"]
+        for run in cell["runs"]
+    ]
+    return Table("Every run", ["run", "status", name, "steps", "time", "folder"], rows, text=True)
+
+
+def _origin(results: Mapping[str, Any], out: Path, chosen: Mapping[str, Run]) -> list[Block]:
+    label = results["split"]
+    records = {cell: record for cell, run in chosen.items() if (record := read_records(run).get(label))}
+    data = data_told({label: next(iter(records.values()))}) if records else []
+    data = data or [Missing("No run has been scored, so there is no checksum of the data")]
+    commands = [results["command"], spelled(["seqlab", "report", out])]
+    checkpoints = checkpoints_told({f"{cell}, {chosen[cell].path.name}": record for cell, record in records.items()})
+    return [
+        Code("Commands", "\n".join(commands)),
+        *versions_told(results["versions"]),
+        *data,
+        *checkpoints,
+    ]
