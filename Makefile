@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow lint format check clean
+.PHONY: help install demo test slow lint format site check clean
 
 help: ## show this list
 	@echo "make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -48,8 +48,14 @@ format: $(STAMP) ## repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint test slow ## all of lint, test and slow
+# From nothing each time: what an older build has read would be warned of no more.
+site: $(STAMP) ## build the documentation into build/site; a warning is an error
+	rm -rf build/site build/doctrees
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
+	@echo "build/site/index.html"
+
+check: lint test site slow ## all of lint, test, site and slow
 
 clean: ## remove .venv, caches and build leftovers, but no runs
-	rm -rf $(VENV) build dist *.egg-info plugins/*/build plugins/*/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist docs/api *.egg-info plugins/*/build plugins/*/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

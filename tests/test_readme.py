@@ -42,3 +42,10 @@ def test_the_cell_of_the_readme_installs_and_trains(tmp_path: Path, tiny: list[s
 def test_nothing_is_left_to_be_filled_in() -> None:
     for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         assert not re.search(r"^[A-Z0-9]{4,}$|XX", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
+def test_its_links_lead_somewhere() -> None:
+    """Those of docs/ are checked by `make site`."""
+    for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "plugins").glob("*/README.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]*)[^)]*\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path}: {target}"

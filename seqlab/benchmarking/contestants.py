@@ -82,7 +82,7 @@ def kernel_for(cell: RecurrentCell, kernel: str | None = None) -> tuple[str, Cal
 
     Args:
         cell: The cell.
-        kernel: A name in :data:`KERNELS` that is taken instead.
+        kernel: A name in ``KERNELS`` that is taken instead.
     """
     module, options = KERNELS[kernel or cell.native_kernel or type(cell).native_kernel or "lstm"]
     if kernel is None and cell.native_kernel == "lstm" and cell.output_size != cell.hidden_size:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.base import RecurrentCell, State
-from seqlab.errors import UserError
+from seqlab.errors import UserError, with_article
 
 B, T = 3, 2
 """Rows and steps of the trial: unlike each other, and too few to cost anything."""
@@ -32,7 +32,7 @@ def check_contract(cell: RecurrentCell, who: str) -> None:
 
 
 def is_elementwise(cell: RecurrentCell) -> bool:
-    """Whether :meth:`~RecurrentCell.update` is all of a step and mixes no units, as far as a trial can tell.
+    """Whether ``update`` is all of a step and mixes no units, as far as a trial can tell.
 
     In each row of the trial one half of the units is changed, and the other must stay as it was. The halves are those
     with a bit of the unit's number set and not set, so that any two units are in different halves in some row.
@@ -111,7 +111,7 @@ class _Trial:
         names, sizes = self.cell.states, self.cell.state_sizes
         expected = f"a tuple of {len(names)} ({', '.join(names)})"
         if isinstance(state, Tensor) or not isinstance(state, tuple | list):
-            self._fail(method, f"returned a {type(state).__name__}, expected {expected}")
+            self._fail(method, f"returned {with_article(type(state).__name__)}, expected {expected}")
         if len(state) != len(names):
             self._fail(method, f"returned {len(state)} state parts, expected {expected}")
         for name, part, size in zip(names, state, sizes, strict=True):
@@ -119,7 +119,7 @@ class _Trial:
 
     def _tensor(self, method: str, value: Any, shape: tuple[int | None, ...], what: str) -> None:
         if not isinstance(value, Tensor):
-            self._fail(method, f"returned {what} as a {type(value).__name__}, expected a tensor")
+            self._fail(method, f"returned {what} as {with_article(type(value).__name__)}, expected a tensor")
         found = tuple(value.shape)
         same = len(found) == len(shape) and all(b is None or a == b for a, b in zip(found, shape, strict=True))
         if not same:

@@ -32,7 +32,7 @@ class LanguageText(DataModule):
 
     Args:
         train: Training text: pydocs; a text, .jsonl or .parquet file; several, with commas between them or as a pattern
-            such as 'texts/*.txt'; or hub:NAME or hub:NAME:CONFIG, a data set of the Hugging Face Hub.
+            such as ``texts/*.txt``; or hub:NAME or hub:NAME:CONFIG, a data set of the Hugging Face Hub.
         val: Validation text, the same way. null: the corpus' own, or the last 5 % of the training documents.
         test: Test text, the same way. null: the corpus' own, or none.
         document: A document is a line, a paragraph (up to a blank line), or a file (of a table, a row; of pydocs, a

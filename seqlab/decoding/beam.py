@@ -35,16 +35,16 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Keeps the best ``search.beam`` unfinished hypotheses of every sentence, and its best finished ones.
 
-    Unfinished hypotheses are compared by their log-probability, finished ones by their score; see :class:`Search`. A
-    hypothesis counts as finished when it is among the best ``beam`` candidates of its step. A sentence is done when it
-    has ``beam`` finished hypotheses and no unfinished one, scored as if this step had ended it, beats the worst of
-    them. At its limit a hypothesis must end.
+    Unfinished hypotheses are compared by their log-probability, finished ones by their score; see
+    :class:`~seqlab.decoding.search.Search`. A hypothesis counts as finished when it is among the best ``beam``
+    candidates of its step. A sentence is done when it has ``beam`` finished hypotheses and no unfinished one, scored as
+    if this step had ended it, beats the worst of them. At its limit a hypothesis must end.
 
     Args:
         stepper: The model.
         state: Its state before the first step, one row per sentence.
-        limits_B: The most tokens each output may have, not counting the end of sentence; see :meth:`Search.limits`,
-            which is where ``search.max_length`` counts.
+        limits_B: The most tokens each output may have, not counting the end of sentence; see :meth:`limits
+            <seqlab.decoding.search.Search.limits>`, which is where ``search.max_length`` counts.
         bos: Token that starts every output.
         eos: Token that ends one.
         search: The settings.

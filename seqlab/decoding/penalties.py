@@ -12,7 +12,7 @@ from seqlab.errors import UserError
 
 
 def length_normalizer(search: Search, length: int) -> float:
-    """lp(y) of an output of some length, which counts the end of sentence; see :class:`Search`."""
+    """lp(y) of an output of some length, which counts the end of sentence; see :mod:`~seqlab.decoding.search`."""
     base = float(length) if search.length_normalization == "average" else (5 + length) / 6
     return base**search.length_penalty
 

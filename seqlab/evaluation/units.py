@@ -23,7 +23,7 @@ def cut_outputs(outputs: Outputs, count: int, example_N: Tensor | None) -> dict[
     Args:
         outputs: Outputs of a batch.
         count: Examples of the batch.
-        example_N: Number of the example that each token is of; see :meth:`seqlab.tasks.Task.example_of_tokens`.
+        example_N: Number of the example that each token is of; see :meth:`~seqlab.tasks.base.Task.example_of_tokens`.
 
     Returns:
         For each output one set of arguments an example; or one set for the batch where it cannot be told what of the

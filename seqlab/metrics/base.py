@@ -36,7 +36,7 @@ class Metric(torchmetrics.Metric):
     """
 
     needs: ClassVar[str] = "tokens"
-    """The named output that :meth:`update` takes."""
+    """The named output that ``update`` takes."""
     higher_is_better: bool | None = True
     """None where neither is: a ratio that should be 1."""
     full_state_update = False

@@ -1,7 +1,7 @@
 """Bootstrap intervals of any metric, from what it sums of each unit.
 
 A unit is what a test set was drawn as: a sentence, or a window of a language model's stream. A metric's states are
-sums, so its statistics of all units, an array ``[units, k]``, hold all there is to know of a system:
+sums, so its statistics of all units, an array ``[units, k]``, hold all there is to know of a system::
 
     statistics = unit_statistics(metric, units)
     score = score_from_sums(metric, statistics.sum(0))

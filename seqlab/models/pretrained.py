@@ -29,8 +29,9 @@ def load_vectors(
     several vectors of one token the first counts.
 
     Files have vectors of any length, so all are divided by one number: the root of their elements' mean square becomes
-    the standard deviation that an embedding starts with. Then the vectors of a :class:`ScaledEmbedding`, which are
-    multiplied by E^0.5 on their way, enter the first layer with unit variance as they would without a file.
+    the standard deviation that an embedding starts with. Then the vectors of a
+    :class:`~seqlab.models.embedding.ScaledEmbedding`, which are multiplied by E^0.5 on their way, enter the
+    first layer with unit variance as they would without a file.
 
     Args:
         embedding: The embedding.

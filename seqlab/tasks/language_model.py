@@ -214,7 +214,7 @@ class LanguageModel(Task):
                 the first come as they are drawn.
 
         Returns:
-            What follows the prompt in each sample: ``prompt + text`` is the whole.
+            What follows the prompt in each sample; ``prompt + text`` is the whole.
 
         Raises:
             UserError: A setting is out of its range.

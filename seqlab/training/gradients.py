@@ -10,7 +10,7 @@ from seqlab.training.freezing import trained_parameters
 
 
 def weight_penalty(module: nn.Module, l1: float, l2: float) -> Tensor:
-    """l1 x sum |w| + l2 / 2 x sum w^2 over the weight matrices of a module that are trained, shared ones once.
+    """``l1 * sum |w| + l2 / 2 * sum w^2`` over the weight matrices of a module that are trained, shared ones once.
 
     As is usual, biases, gains and other vectors are left out: they are few, and a layer needs them to shift and scale.
     Embeddings are matrices too. The half makes the gradient of the second part l2 w, that of the ``weight_decay`` of

@@ -72,7 +72,7 @@ def main() -> None:
     """Prints a section for each table."""
     for number, (name, title) in enumerate(TITLES.items()):
         cases = yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text(encoding="utf-8"))
-        print("\n" * (number > 0) + f"### {title}\n")
+        print("\n" * (number > 0) + f"## {title}\n")
         rows = [(case["what"], code(shown(case["run"])), str(case["code"]), said(case)) for case in cases]
         print_table([HEAD, *rows])
 
