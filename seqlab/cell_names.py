@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 
 from seqlab import registry
 from seqlab.cells.base import RecurrentCell
-from seqlab.errors import UserError
+from seqlab.errors import UserError, with_article
 
 Cell = TypeVar("Cell", bound=type[RecurrentCell])
 
@@ -34,7 +34,7 @@ def check_class(cell: Any, who: str) -> None:
         UserError: It is something else, or abstract: it lacks a method that it has to define.
     """
     if not isinstance(cell, type):
-        raise UserError(f"{who} is no class of a RecurrentCell but a {type(cell).__name__}")
+        raise UserError(f"{who} is no class of a RecurrentCell but {with_article(type(cell).__name__)}")
     if not issubclass(cell, RecurrentCell):
         raise UserError(f"{who} is no RecurrentCell but the class {cell.__module__}.{cell.__qualname__}")
     lacks = sorted(getattr(cell, "__abstractmethods__", ()))

@@ -107,8 +107,8 @@ class Settings:
             return Trainer(**values)
 
     def dump(self) -> str:
-        """The whole configuration as YAML text, itself a recipe."""
-        return self.parser.dump(self.config, skip_unset=False)
+        """The whole configuration as YAML text, itself a recipe, with the lines of :func:`~seqlab.specs.whole`."""
+        return specs.whole(self.parser.dump(self.config, skip_unset=False))
 
 
 @contextmanager

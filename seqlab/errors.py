@@ -10,6 +10,11 @@ class UserError(Exception):
     """
 
 
+def with_article(name: str) -> str:
+    """The name of a type as a message has it: an int, a float."""
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
 class RankError(UserError):
     """What ended one of several processes that train together, as that one tells it."""
 

@@ -33,6 +33,9 @@ class Run:
         summary.json         what the fit ended with
         scores.json          what evaluate found
         translations/        hypotheses and references, a sentence a line
+        diagnosis.json       what diagnose found
+        diagnosis/           its pictures, and steps.json of the callback
+        report.html          what report wrote
 
     Args:
         path: The directory.
@@ -63,8 +66,9 @@ class Run:
             UserError: There is something here and neither flag says what to do with it; there is nothing to resume; or
                 what should be overwritten is not a run.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self} is a file: a run is a folder of its own; take another --run DIR")
+        if os.path.lexists(self.path) and not self.path.is_dir():
+            what = "a file" if self.path.exists() else f"a link to {os.readlink(self.path)}, which leads nowhere"
+            raise UserError(f"{self} is {what}: a run is a folder of its own; take another --run DIR")
         occupied = self.path.exists() and any(entry.name != ".lock" for entry in self.path.iterdir())
         if resume:
             if not self.config.is_file():
@@ -126,7 +130,9 @@ class Run:
             self.path.rmdir()
 
     def _neighbour(self) -> str:
-        """A run of nearly this name beside it, as a question."""
+        """A run of nearly this name beside it, as a question; of a link, that it leads nowhere."""
+        if self.path.is_symlink() and not self.path.exists():
+            return f" but a link to {os.readlink(self.path)}, which leads nowhere"
         beside = self.path.parent
         known = [entry.parent.name for entry in beside.glob("*/config.yaml")] if beside.is_dir() else []
         return nearest(self.path.name, known)
@@ -140,7 +146,7 @@ class Run:
         from seqlab.config import parse
 
         if not self.config.is_file():
-            raise UserError(f"{self} is not a run (no {self.config.name})")
+            raise UserError(f"{self} is not a run (no {self.config.name}){self._neighbour()}")
         if self._saved():
             self.check_suppliers()
         return parse(self.config, argv or [], prog=prog)
@@ -221,7 +227,7 @@ def load(run: str | Path, device: str | None = None) -> "Task":
         device: Where to put the model, such as ``cpu`` or ``cuda``; a GPU where there is one if None.
 
     Returns:
-        The task in evaluation mode, with its tokenizers: for translation,
+        The task in evaluation mode, with its tokenizers; of translation it goes on with
         ``seqlab.load("runs/x").translate(["A sentence."])``.
 
     Raises:
@@ -239,10 +245,7 @@ def default_device() -> str:
 
 
 def restore(run: Run, settings: "Settings | None" = None) -> tuple["Task", Any, dict[str, Any]]:
-    """A run's task to be used, its data module, and the checkpoint that it is of.
-
-    Where the checkpoint has averages of weights, they are the task's weights.
-    """
+    """A run's task to be used, with averages of weights where there are any, its data module, and its checkpoint."""
     from seqlab.training.averaging import use_averages
 
     settings = settings or run.settings()

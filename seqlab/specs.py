@@ -13,6 +13,9 @@ from seqlab.strict_yaml import MOST_BYTES, parse_yaml
 
 LONGEST = 30
 """Digits of a number in a message."""
+LAST = "# end"
+FIRST = f"# Every setting of a run; the last line is: {LAST}"
+"""Lines around the settings of a run, by which a file that was cut is known: what is left of it may well be YAML."""
 
 
 def parse_cell(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -56,14 +59,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The settings in a YAML file.
 
     Raises:
-        UserError: It cannot be read, is not YAML, or holds no settings.
+        UserError: It cannot be read, is not YAML, holds no settings, or is cut short.
     """
     try:
         if path.exists() and not path.is_file():
             raise UserError(f"cannot read {path}: it is no file")
         if (size := path.stat().st_size) > MOST_BYTES:
             raise UserError(f"{path} holds no settings: it has {size:,} bytes, settings at most {MOST_BYTES:,}")
-        values = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        text = path.read_text(encoding="utf-8")
+        values = parse_yaml(text, str(path))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -71,7 +75,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not YAML: it is binary, or not in UTF-8 ({wrong})") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no settings")
+    _check_whole(text, path)
     return values
+
+
+def whole(text: str) -> str:
+    """The settings of a run as they are written to a file, so that :func:`read_yaml` knows whether all are there."""
+    return f"{FIRST}\n{text.rstrip()}\n{LAST}\n"
+
+
+def _check_whole(text: str, path: Path) -> None:
+    """Makes sure that a file that says how it ends does so; one may be edited, and need not say so.
+
+    Raises:
+        UserError: It does not.
+    """
+    lines = [line.rstrip() for line in text.splitlines()]
+    if FIRST in lines and LAST not in lines:
+        raise UserError(
+            f"{path} is cut short: it lacks the last line, {LAST!r}; take it from a copy, or remove its first line if "
+            "nothing else is missing"
+        )
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """What tests of whole commands share: a small parallel corpus, and the command in a process of its own."""
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +81,25 @@ def seqlab() -> Seqlab:
     return run
 
 
+def fit_here(*argv: str | Path) -> str:
+    """Fits in this process, which is quicker than another one, as in another one; returns what it says on stderr."""
+    threads, stderr = torch.get_num_threads(), io.StringIO()
+    torch.set_num_threads(1)
+    try:
+        with redirect_stderr(stderr):
+            code = main(["fit", *map(str, argv)])
+    finally:
+        torch.set_num_threads(threads)
+    assert code == 0, stderr.getvalue()
+    return stderr.getvalue()
+
+
 @pytest.fixture(scope="session")
-def trained(seqlab: Seqlab, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was trained for a few steps."""
     run = tmp_path_factory.mktemp("runs") / "trained"
     steps = ["--trainer.max_steps", "40", "--trainer.val_check_interval", "20", "--checkpoint.every_n_steps", "15"]
-    done = seqlab("fit", "--recipe", "translation", "--run", run, *tiny, *steps)
-    assert done.returncode == 0, done.stderr.decode()
+    fit_here("--recipe", "translation", "--run", run, *tiny, *steps)
     return run
 
 
@@ -109,6 +123,16 @@ def fit_and_kill() -> Callable[..., dict[str, Any]]:
         return torch.load(last, weights_only=True)
 
     return run
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """This process computes as those of :func:`seqlab` and :func:`fit_and_kill` do: several threads may round a sum
+    otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

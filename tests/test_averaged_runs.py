@@ -1,13 +1,11 @@
 """Runs with averaged weights as a user has them: killed, resumed, evaluated, and wrongly set."""
 
-import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,8 @@ import torch
 
 import seqlab as package
 from seqlab.cli import main
+
+from .logs import rows
 
 COMMON = [
     *("--recipe", "translation", "--model.dropout", "0.3", "--trainer.max_steps", "90", "--data.workers", "0"),
@@ -52,11 +52,6 @@ def kill_once_averaging(process: subprocess.Popen, last: Path) -> None:
     assert torch.load(last, weights_only=True)["global_step"] < 90
 
 
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "logs" / "metrics.csv").open(newline="") as file:
-        return [{**row, "tokens/s": ""} for row in csv.DictReader(file)]
-
-
 def assert_equal(one: object, other: object) -> None:
     """Bit for bit, in whatever a checkpoint is made of."""
     if isinstance(one, torch.Tensor):
@@ -71,15 +66,6 @@ def assert_equal(one: object, other: object) -> None:
             assert_equal(*values)
     else:
         assert one == other
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """This process computes as the others do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("one_thread")

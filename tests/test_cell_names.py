@@ -120,7 +120,7 @@ NO_CELLS = [
     (torch.nn.GRUCell, "is no RecurrentCell but the class torch.nn.modules.rnn.GRUCell"),
     (torch.tanh, "is no class of a RecurrentCell but a builtin_function_or_method"),
     (torch, "is no class of a RecurrentCell but a module"),
-    (3, "is no class of a RecurrentCell but a int"),
+    (3, "is no class of a RecurrentCell but an int"),
 ]
 
 

@@ -1,10 +1,9 @@
 """Runs that go on although their last checkpoint is lost, and logs that hold each step once."""
 
-import csv
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 import seqlab as package
 from seqlab.cli import main
 from seqlab.training.checkpoints import load_checkpoint
+
+from .logs import rows
 
 SHORT = ["--trainer.val_check_interval", "7", "--checkpoint.every_n_steps", "6", "--model.dropout", "0.3"]
 
@@ -62,26 +63,12 @@ def logged(run: Path) -> Counter[tuple[str, int]]:
     return Counter((value.tag, event.step) for event in events for value in event.summary.value if value.tag != "epoch")
 
 
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "logs" / "metrics.csv").open(newline="") as file:
-        return [{**row, "tokens/s": ""} for row in csv.DictReader(file)]
-
-
 def same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """As in the process that is killed: sums over several threads may be rounded otherwise."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_a_killed_run_goes_on_from_the_one_before(
@@ -194,7 +181,7 @@ def test_a_whole_one_of_another_cell_is_no_reason_to_fall_back(run: Path, capfd:
     config = run / "config.yaml"
     assert config.read_text().count("cell: gru") == 1
     config.write_text(config.read_text().replace("cell: gru", "cell: lstm"))
-    assert "--resume goes on as the run began, so model.cell cannot change" in refused(run, capfd)
+    assert "which this would change: model.cell: was gru, now lstm (only trainer.*, " in refused(run, capfd)
 
 
 def test_a_whole_one_of_another_vocabulary_is_no_reason_to_fall_back(
@@ -207,7 +194,7 @@ def test_a_whole_one_of_another_vocabulary_is_no_reason_to_fall_back(
     capfd.readouterr()
     assert "is 60 x 16 in it and 57 x 16 here" in refused(run, capfd)
     shutil.copy(other / "checkpoints" / "last.ckpt", run / "checkpoints")
-    assert "so data.tokenizer.vocab_size cannot change" in refused(run, capfd)
+    assert "which this would change: data.tokenizer.vocab_size: was 57, now 60 (only " in refused(run, capfd)
 
 
 def test_one_of_another_version_says_so_and_goes_on(run: Path, capfd: pytest.CaptureFixture) -> None:

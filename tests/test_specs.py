@@ -72,6 +72,27 @@ def test_a_file_that_is_no_recipe(tmp_path, text, reason):
     assert str(path) in message and reason in message
 
 
+@pytest.mark.parametrize("left", [0, 1, 2, 3])
+def test_settings_that_were_cut_at_the_end_of_a_line(tmp_path, left):
+    """What is left is YAML, and defaults would stand for the rest."""
+    path = tmp_path / "config.yaml"
+    path.write_text(specs.whole("task: a.B\ndata_module: c.D\nmodel:\n  size: 3\n"))
+    values = {"task": "a.B", "data_module": "c.D", "model": {"size": 3}}
+    assert specs.read_yaml(path) == values
+    lines = path.read_text().splitlines()
+    path.write_text("\r\n".join([*lines[:3], "seed: 4", *lines[3:], "trainer: {}"]))  # edited by hand, on any system
+    assert specs.read_yaml(path) == {**values, "seed": 4, "trainer": {}}
+    path.write_text("\n".join(lines[1:-1]))  # as older versions wrote it
+    assert specs.read_yaml(path) == values
+    path.write_text("".join(f"{line}\n" for line in lines[: 2 + left]))
+    assert error(specs.read_yaml, path) == (
+        f"{path} is cut short: it lacks the last line, '# end'; take it from a copy, or remove its first line if "
+        "nothing else is missing"
+    )
+    path.write_text("".join(f"{line}\n" for line in lines[1 : 2 + left]))
+    assert specs.read_yaml(path)["task"] == "a.B"
+
+
 def test_a_recipe_that_cannot_be_read(tmp_path):
     assert "cannot read" in error(specs.read_recipe, tmp_path / "missing.yaml")
     (tmp_path / "latin.yaml").write_bytes("task: Übersetzung".encode("latin-1"))

@@ -1,10 +1,8 @@
 """Options of training as a user sets them: frozen parameters, another run's weights, penalties, and what is refused."""
 
-import csv
 import json
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,9 @@ import yaml
 import seqlab as package
 from seqlab.cli import main
 
-Seqlab = Callable[..., subprocess.CompletedProcess]
+from .logs import rows
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 Fit = Callable[..., tuple[int, str]]
 
 
@@ -23,22 +23,8 @@ def saved(run: Path, name: str = "last.ckpt") -> dict[str, Any]:
     return torch.load(run / "checkpoints" / name, weights_only=True)
 
 
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "logs" / "metrics.csv").open(newline="") as file:
-        return [{**row, "tokens/s": ""} for row in csv.DictReader(file)]
-
-
 def scores(run: Path) -> dict[str, float]:
     return json.loads((run / "summary.json").read_text())["scores"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """This process computes as the others do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -140,26 +126,22 @@ def test_options_as_a_user_types_them(fit: Fit, tmp_path: Path, flags: list[str]
     assert [row["step"] for row in rows(tmp_path / "run") if row["val/bleu"]] == ["3", "6"]
 
 
-def test_a_killed_run_resumes_exactly(
-    seqlab: Seqlab, fit_and_kill: Callable, tiny: list[str], trained: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_resumes_exactly(fit_and_kill: Callable, tiny: list[str], trained: Path, tmp_path: Path) -> None:
     """With accumulation, an average, a penalty, frozen parameters, a normalized gradient, and weights of a run that has
     gone meanwhile: bit for bit the run that was not killed."""
     base = shutil.copytree(trained, tmp_path / "base")
     common = [
-        *("--recipe", "translation", *tiny, "--model.dropout", "0.3", "--trainer.max_steps", "90"),
+        *("--recipe", "translation", *tiny, "--model.dropout", "0.3", "--trainer.max_steps", "45"),
         *("--trainer.val_check_interval", "17", "--checkpoint.every_n_steps", "10"),
         *("--trainer.accumulate_grad_batches", "2", "--model.average", "EMA", "--training.l2_penalty", "0.01"),
         *("--training.normalize_gradient", "0.7", "--trainer.gradient_clip_val", "null"),
         *("--training.freeze", "network.encoder.layers.*", "--training.init_from", str(base)),
     ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = seqlab("fit", "--run", whole, *common)
-    assert done.returncode == 0, done.stderr.decode()
-    assert fit_and_kill(killed, *common, step=20)["global_step"] < 90
+    assert main(["fit", "--run", str(whole), *common]) == 0
+    assert fit_and_kill(killed, *common, step=20)["global_step"] < 45
     shutil.rmtree(base)
-    done = seqlab("fit", "--run", killed, "--resume")
-    assert done.returncode == 0, done.stderr.decode()
+    assert main(["fit", "--run", str(killed), "--resume"]) == 0
     for name in ("best.ckpt", "last.ckpt"):
         expected, found = saved(whole, name), saved(killed, name)
         for key in ("state_dict", "averaged"):

@@ -31,6 +31,8 @@ log = logging.getLogger("seqlab")
 
 CHANGEABLE = ("trainer.", "checkpoint.", "data.val", "data.test", "data.workers")
 """Settings that a resumed run may change; another one would make it a run that never was."""
+MOST_NAMED, LONGEST = 5, 60
+"""Settings that a message shows, and characters of each value."""
 MOST_SAID = 300
 """Characters of what torch says of a failure; it goes on with advice for its own developers."""
 
@@ -44,10 +46,18 @@ def check_unchanged(settings: "Settings", checkpoint: dict[str, Any]) -> None:
     before, now = (flat(yaml.safe_load(text)) for text in (checkpoint["seqlab"]["config"], settings.dump()))
     changed = [key for key in differing(before, now) if not key.startswith(CHANGEABLE)]
     if changed:
+        told = [f"{key}: was {_shown(before.get(key))}, now {_shown(now.get(key))}" for key in changed[:MOST_NAMED]]
+        more = f", and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
         raise UserError(
-            f"--resume goes on as the run began, so {', '.join(changed)} cannot change; only trainer.*, "
-            "checkpoint.*, data.val, data.test and data.workers can"
+            f"--resume goes on as the run began, which this would change: {'; '.join(told)}{more} (only trainer.*, "
+            "checkpoint.*, data.val, data.test and data.workers may change)"
         )
+
+
+def _shown(value: Any) -> str:
+    """A setting as it is written, cut where it is long."""
+    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def check_gradient(settings: "Settings") -> None:

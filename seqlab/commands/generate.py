@@ -5,12 +5,15 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seqlab.commands import Arguments, write_out
 from seqlab.errors import UserError
 from seqlab.runs import Run
 from seqlab.specs import check_range
+
+if TYPE_CHECKING:
+    from seqlab.decoding.search import Search
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that would steer a terminal."""
@@ -18,12 +21,10 @@ DRAWING = ("samples", "lines", "temperature", "top_k", "top_p", "repetition_pena
 """Flags that mean nothing to a search."""
 RANGES = {
     "samples": (1, 100_000),
-    **dict.fromkeys(("beam", "n_best"), (1, 10_000)),
     **dict.fromkeys(("length", "lines", "top_k"), (1, 10**9)),
-    **dict.fromkeys(("min_length", "no_repeat_ngram_size"), (0, 10**9)),
     "seed": (0, 2**64 - 1),
 }
-"""What numbers may be, beyond which nobody can mean them."""
+"""What numbers may be, beyond which nobody can mean them; those of a search are its own."""
 SEARCHING = ("beam", "n_best", "length_penalty", "length_normalization", "no_repeat_ngram_size", "min_length")
 """Settings of a search."""
 
@@ -46,10 +47,13 @@ def main(argv: list[str]) -> None:
     if searching and "beam" not in options:
         raise UserError(f"--{searching[0]} has no effect without --beam")
     run.checkpoint()
+
+    from seqlab.decoding.search import Search
+    from seqlab.runs import load
+
+    search = Search(**{name: options.pop(name) for name in SEARCHING if name in options})
     if prompt is None:
         prompt = _read_prompt()
-
-    from seqlab.runs import load
 
     task: Any = load(run.path)
     verb = "complete" if searching else "generate"
@@ -57,7 +61,7 @@ def main(argv: list[str]) -> None:
         hint = f" (seqlab translate {run} does what it was made for)" if hasattr(task, "translate") else ""
         raise UserError(f"{run} does not {verb} text: its task is {type(task).__name__}{hint}")
     if searching:
-        _complete(task, prompt, options)
+        _complete(task, prompt, search, options)
         return
     writer = Writer(prompt, options.get("samples", 1))
     try:
@@ -66,11 +70,8 @@ def main(argv: list[str]) -> None:
         writer.close()
 
 
-def _complete(task: Any, prompt: str, options: dict[str, Any]) -> None:
+def _complete(task: Any, prompt: str, search: "Search", options: dict[str, Any]) -> None:
     """Writes what beam search finds."""
-    from seqlab.decoding.search import Search
-
-    search = Search(**{name: options.pop(name) for name in SEARCHING if name in options})
     found = task.complete(prompt, search, **options)
     heads = [
         f"{number} of {len(found)}: score {part.score:.4f}, log-probability {part.log_probability:.4f}"

@@ -1,18 +1,39 @@
-"""Lines that are too long to be translated, or longer than what a model has learnt from: that is said at once."""
+"""Lines that are too long to be read, or longer than what a model has learnt from: that is said at once."""
 
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from seqlab.errors import UserError
 
 if TYPE_CHECKING:
     from seqlab.data.tokenizers import Tokenizer
 
 log = logging.getLogger("seqlab")
 
+LONGEST = 5000
+"""Tokens: a few pages, which takes a minute. With sentences of training of 100 tokens, far less is of use."""
 MOST_TOLD = 10
 """Cut lines that are named."""
 WIDEST = 4
 """Bytes of a character."""
+
+
+def check_length(tokenizer: "Tokenizer", text: str, most: int, name: str) -> None:
+    """Makes sure that a text that is no use in part is not too long.
+
+    Args:
+        tokenizer: The tokenizer of its side.
+        text: The text.
+        most: The most tokens that it may have.
+        name: What to call it.
+
+    Raises:
+        UserError: It has more.
+    """
+    # There are no more tokens than bytes, so that few texts need be encoded here.
+    if WIDEST * len(text) > most and (count := len(tokenizer.encode(text))) > most:
+        raise UserError(f"{name} has {count:,} tokens, and {most:,} are the most (--max_input_length); split it")
 
 
 class LongLines:

@@ -6,14 +6,16 @@ import logging
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from seqlab.commands import Arguments, write_out
+from seqlab.commands.long_lines import LONGEST, check_length
 from seqlab.commands.score_input import Row, read_rows
 from seqlab.errors import UserError
 from seqlab.runs import Run
+from seqlab.specs import check_range
 
 if TYPE_CHECKING:
     from seqlab.tasks.forced import Forced
@@ -56,6 +58,12 @@ def main(argv: list[str]) -> None:
         action="store_true",
         help="for a language model: read each line after those before it (default: each is a text of its own)",
     )
+    parser.add_argument(
+        "--max_input_length",
+        type=int,
+        metavar="N",
+        help=f"the most tokens of a source or a target; a longer one is refused (default: {LONGEST})",
+    )
     parser.add_argument("--tokens", action="store_true", help="add the log-probability and the text of every token")
     parser.add_argument("--format", choices=("tsv", "jsonl"), default="tsv", help="default: tsv")
     parser.add_argument("--header", action="store_true", help="begin with a line of the columns' names")
@@ -70,6 +78,10 @@ def main(argv: list[str]) -> None:
     task: Any = load(options.run.path)
     translates = _check_task(task, options)
     rows, total = read_rows(options, translates)
+    if translates:
+        most = LONGEST if options.max_input_length is None else options.max_input_length
+        rows = _short_enough(rows, task, most)
+        rows = rows if total is None else iter(list(rows))  # so that it is said of files before anything is printed
     force, write, summary = _force(task, translates, options.stream), _writer(task, options), Summary(translates)
     head = ["\t".join([*COLUMNS, *(TOKEN_COLUMNS if options.tokens else [])])] if options.header else []
     with tqdm(total=total, unit="line", desc="scoring", leave=False, disable=not sys.stderr.isatty()) as bar:
@@ -84,8 +96,24 @@ def main(argv: list[str]) -> None:
     summary.tell()
 
 
+def _short_enough(rows: Iterator[Row], task: Any, most: int) -> Iterator[Row]:
+    """Rows whose sides have few enough tokens: there is attention between all tokens of one and all of the other.
+
+    Raises:
+        UserError: A side has more.
+    """
+    sides = [(side, getattr(task, f"{side}_tokenizer", None)) for side in ("source", "target")]
+    for number, row in enumerate(rows, 1):
+        for (side, tokenizer), text in zip(sides, (row.source, row.text), strict=True):
+            if tokenizer is not None:
+                check_length(tokenizer, text, most, f"line {number}: the {side}")
+        yield row
+
+
 def _check_flags(options: argparse.Namespace) -> None:
     """Makes sure that flags go together, whatever the run is."""
+    if options.max_input_length is not None:
+        check_range("max_input_length", options.max_input_length, 1, 10**9)
     files = [name for name in ("source", "target", "lines", "n_best") if getattr(options, name) is not None]
     if "lines" in files and len(files) > 1:
         other = next(name for name in files if name != "lines")
@@ -118,6 +146,10 @@ def _check_task(task: Any, options: argparse.Namespace) -> bool:
         if getattr(options, name):
             what, right = ("translates", "--source and --target") if translates else ("is a language model", "--lines")
             raise UserError(f"--{name} is not for {options.run}, which {what}: give {right}, or text on stdin")
+    if not translates and options.max_input_length is not None:
+        raise UserError(
+            f"--max_input_length has no effect on {options.run}, a language model, which reads lines of any length"
+        )
     if translates and options.n_best is not None and options.source is None:
         raise UserError(f"--n_best needs --source FILE, what its texts translate, since {options.run} translates")
     return translates

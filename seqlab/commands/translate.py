@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqlab.commands import SEARCH, Arguments, write_out
-from seqlab.commands.long_lines import LongLines
+from seqlab.commands.long_lines import LONGEST, LongLines
 from seqlab.errors import UserError
 from seqlab.runs import Run
 from seqlab.specs import check_range, flat, read_yaml
@@ -24,16 +24,8 @@ CHUNK = 2000
 SAMPLING = ("temperature", "top_k", "top_p", "seed")
 SEARCHING = tuple(name for name in (*SEARCH, "n_best") if name != "max_length")
 """Flags that mean nothing to a sample."""
-RANGES = {
-    **dict.fromkeys(("beam", "n_best"), (1, 10_000)),
-    **dict.fromkeys(("max_length", "max_input_length"), (1, 10**9)),
-    **dict.fromkeys(("min_length", "no_repeat_ngram_size"), (0, 10**9)),
-    "top_k": (1, 10**9),
-    "seed": (0, 2**64 - 1),
-}
-"""What numbers may be, beyond which nobody can mean them."""
-LONGEST = 5000
-"""Tokens: a few pages, which takes a minute. With sentences of training of 100 tokens, far less is of use."""
+RANGES = {"max_input_length": (1, 10**9), "top_k": (1, 10**9), "seed": (0, 2**64 - 1)}
+"""What numbers may be, beyond which nobody can mean them; those of a search are its own."""
 
 
 class Chunk(NamedTuple):

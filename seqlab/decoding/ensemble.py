@@ -58,7 +58,7 @@ class Ensemble:
         log-probabilities   log p(y) = 1/M sum_m log p_m(y)
 
     The mean of log-probabilities, a geometric one, is not divided by its sum over the vocabulary: an output's
-    log-probability is then the mean of its members', as in Marian and OpenNMT-py.
+    log-probability is then the mean of its members', as in OpenNMT-py.
 
     Args:
         steppers: The members.

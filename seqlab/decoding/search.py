@@ -9,8 +9,16 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from seqlab.errors import UserError
+from seqlab.specs import check_range
 
 NORMALIZATIONS = ("average", "wu")
+MOST_BEAM = 10_000
+RANGES = {
+    **dict.fromkeys(("n_best", "beam"), (1, MOST_BEAM)),
+    **dict.fromkeys(("no_repeat_ngram_size", "min_length"), (0, 10**9)),
+    "max_length": (1, 10**9),
+}
+"""What whole numbers may be: the most are beyond what anybody can mean."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +31,9 @@ class Search:
     Args:
         beam: Width K of the beam; 1 is greedy search.
         length_penalty: Exponent a of the length: 0 compares plain log-probabilities and favours short outputs.
-        length_normalization: ``average``: lp(y) = |y|^a, for a = 1 the mean per token. ``wu``: lp(y) =
-            (5 + |y|)^a / 6^a (Wu et al., "Google's neural machine translation system", 2016, equation 14).
-        coverage_penalty: Weight b of cp(x, y) = b * sum_i log(min(sum_j p_ij, 1)), where p_ij is how much the j-th
+        length_normalization: ``average``: ``lp(y) = |y|^a``, for a = 1 the mean per token. ``wu``: ``lp(y) =
+            (5 + |y|)^a / 6^a`` (Wu et al., "Google's neural machine translation system", 2016, equation 14).
+        coverage_penalty: Weight b of ``cp(x, y) = b * sum_i log(min(sum_j p_ij, 1))``, where p_ij is how much the j-th
             output token attends to source token i (the same equation): source tokens that were left out cost.
         n_best: How many hypotheses of each sentence to give.
         no_repeat_ngram_size: Never write an n-gram of this many tokens twice (Paulus et al., "A deep reinforced model
@@ -47,8 +55,12 @@ class Search:
     max_length: int | None = None
 
     def __post_init__(self) -> None:
-        if self.beam < 1:
-            raise UserError(f"beam must be at least 1, not {self.beam}")
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"{name} must be at least {least}, not {value}")
+            if value is not None:
+                check_range(name, value, least, most)
         if not -10 <= self.length_penalty <= 10:
             raise UserError(f"length_penalty must be between -10 and 10, not {self.length_penalty}")
         if self.length_normalization not in NORMALIZATIONS:
@@ -57,18 +69,10 @@ class Search:
             )
         if not 0 <= self.coverage_penalty < math.inf:
             raise UserError(f"coverage_penalty must be at least 0, not {self.coverage_penalty}")
-        if self.n_best < 1:
-            raise UserError(f"n_best must be at least 1, not {self.n_best}")
         if self.n_best > self.beam:
             raise UserError(
                 f"n_best {self.n_best} is more than a beam of {self.beam} finds; take --beam {self.n_best} or wider"
             )
-        if self.no_repeat_ngram_size < 0:
-            raise UserError(f"no_repeat_ngram_size must be at least 0, not {self.no_repeat_ngram_size}")
-        if self.min_length < 0:
-            raise UserError(f"min_length must be at least 0, not {self.min_length}")
-        if self.max_length is not None and self.max_length < 1:
-            raise UserError(f"max_length must be at least 1, not {self.max_length}")
         if self.max_length is not None and self.min_length > self.max_length:
             raise UserError(f"min_length {self.min_length} is above max_length {self.max_length}")
 

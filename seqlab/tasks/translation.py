@@ -13,7 +13,7 @@ from torch import Tensor
 from seqlab.data.pairs import Batch
 from seqlab.data.tokenizers import BOS, EOS, PAD, Tokenizer
 from seqlab.decoding.beam import beam_search
-from seqlab.decoding.search import Search
+from seqlab.decoding.search import MOST_BEAM, Search
 from seqlab.errors import UserError
 from seqlab.metrics import BLEU, CHRF, TER, BrevityPenalty, LengthRatio, Metric, SequenceAccuracy
 from seqlab.models.embedding import ScaledEmbedding
@@ -21,6 +21,7 @@ from seqlab.models.encoder_decoder import EncoderDecoder
 from seqlab.models.loss import coverage_loss, real_tokens, smoothed_cross_entropy, token_scores
 from seqlab.models.pretrained import load_vectors
 from seqlab.recurrence.stepwise import check_norms
+from seqlab.specs import check_range
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.batching import Batching
 from seqlab.tasks.cells import cell_factory
@@ -91,6 +92,7 @@ class Translation(Task):
         super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule, average=average)
         if validation_beam < 1:
             raise UserError(f"validation_beam must be at least 1, not {validation_beam}")
+        check_range("validation_beam", validation_beam, 1, MOST_BEAM)
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}")
         if not coverage_loss >= 0:

@@ -65,19 +65,24 @@ class EMA(Average):
     D. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, section 3: without it the weights that
     training began with would stay in the average for some 1 / (1 - d) updates.
 
+    In a run of few such spans the average lags behind, since it is over most of the run. With ``warmup`` it reaches
+    back a ninth of the updates at most: a_n = a_{n-1} + (1 - d_n) (w_n - a_{n-1}), d_n = min(d, (1 + n) / (10 + n)), as
+    in TensorFlow's ``ExponentialMovingAverage(decay, num_updates)``, which is d from n = 9 / (1 - d) on.
+
     Args:
         decay: How much less an update counts than the next one; the average reaches back some 1 / (1 - decay) updates.
         every: Optimizer steps between two updates.
+        warmup: Begin with a lower decay, for runs of fewer than some 10 / (1 - decay) updates.
 
     Raises:
         UserError: A setting is out of its range.
     """
 
-    def __init__(self, decay: float = 0.999, every: int = 1):
+    def __init__(self, decay: float = 0.999, every: int = 1, warmup: bool = False):
         super().__init__(every)
         if not 0 <= decay < 1:
             raise UserError(f"average EMA: decay must be at least 0 and below 1, not {decay}")
-        self.decay = decay
+        self.decay, self.warmup = decay, warmup
         self._averages: list[Tensor] = []
         self._updates = 0
 
@@ -88,9 +93,15 @@ class EMA(Average):
             self._averages = [
                 average.to(weight.device) for average, weight in zip(self._averages, weights, strict=True)
             ]
-            move_averages(self._averages, weights, (1 - self.decay) / (1 - self.decay**self._updates))
+            move_averages(self._averages, weights, self._share())
         else:
             self._averages = start_averages(weights)
+
+    def _share(self) -> float:
+        """How far an update moves the average."""
+        if self.warmup:
+            return 1 - min(self.decay, (1 + self._updates) / (10 + self._updates))
+        return (1 - self.decay) / (1 - self.decay**self._updates)
 
     def averages(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """The average of each weight."""

@@ -13,6 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from seqlab.files import write_text
 
 Row = dict[str, str | float]
+MEASURED = frozenset({"seconds", "tokens/s"})
+"""Columns that measure time: all others are a function of settings, data and seed."""
 
 
 class Throughput(Callback):
@@ -73,7 +75,10 @@ class MetricsLog(Callback):
     The loss is that of the tokens of all devices. Batches whose loss is not finite are no part of it; what becomes of
     their steps is the affair of :class:`~seqlab.training.guards.Guard`.
 
+    ``seconds`` is the time trained so far, validations included, without what was lost with a fit that was killed.
+
     When a run is taken up from a checkpoint, rows go that were written after it, since what they tell happens again.
+    A file without ``seconds``, of an older version, stays so: when its rows were written is not known.
 
     Args:
         path: The file.
@@ -86,6 +91,7 @@ class MetricsLog(Callback):
         self.loss = float("nan")
         """Training loss per token over the steps of the last row."""
         self._columns: list[str] = []
+        self._timed = True
         self._logged = self._rank = 0
         self._sums = torch.zeros(2, dtype=torch.double)
         """The loss and the tokens on this device since the last row."""
@@ -123,7 +129,9 @@ class MetricsLog(Callback):
         if trainer.is_global_zero:
             # By their number too: a validation between accumulated batches is told under the step before.
             rows = read_rows(self.path)[: self._rows]
-            self._rewrite([row for row in rows if float(row["step"]) <= trainer.global_step])
+            rows = [row for row in rows if float(row["step"]) <= trainer.global_step]
+            self._timed = not rows or any("seconds" in row for row in rows)
+            self._rewrite(rows)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -169,7 +177,8 @@ class MetricsLog(Callback):
     def _append(self, trainer: Trainer, values: dict[str, float]) -> None:
         if not trainer.is_global_zero:
             return
-        row: Row = {"step": trainer.global_step, "epoch": trainer.current_epoch, **values}
+        seconds = {"seconds": round(self.throughput.wall, 1)} if self._timed else {}
+        row: Row = {"step": trainer.global_step, "epoch": trainer.current_epoch, **seconds, **values}
         if not set(row) <= set(self._columns):
             self._rewrite([*read_rows(self.path), row])
         else:
@@ -178,7 +187,8 @@ class MetricsLog(Callback):
             self._rows = (self._rows or 0) + 1
 
     def _rewrite(self, rows: list[Row]) -> None:
-        self._columns = list(dict.fromkeys(["step", "epoch", *(name for row in rows for name in row)]))
+        first = ["step", "epoch", *(["seconds"] if self._timed else [])]
+        self._columns = list(dict.fromkeys([*first, *(name for row in rows for name in row)]))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self._columns)

@@ -1,15 +1,17 @@
-"""A small run of a language model, trained once for all tests of commands that read one."""
+"""A small run of a language model, trained once for all tests of commands that read one, and ``seqlab score``."""
 
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
 import seqlab as package
+from seqlab.cli import main
 from seqlab.tasks.language_model import LanguageModel
 
-Seqlab = Callable[..., CompletedProcess]
+from ..conftest import fit_here
 
 RECIPE = """
 task: seqlab.tasks.language_model.LanguageModel
@@ -41,23 +43,20 @@ ANIMALS = ("dog", "cat", "bird", "horse", "fox")
 VERBS = ("sees", "hears", "likes")
 
 
-def fit_language_model(seqlab: Seqlab, folder: Path, steps: int, streams: int) -> CompletedProcess:
-    """Fits :data:`RECIPE` into the run of a folder."""
+def fit_language_model(folder: Path, steps: int, streams: int) -> str:
+    """Fits :data:`RECIPE` into the run of a folder; returns what the fit says on stderr."""
     (folder / "tiny.yaml").write_text(RECIPE.format(folder=folder, steps=steps, streams=streams))
-    done = seqlab("fit", "--recipe", folder / "tiny.yaml", "--run", folder / "run")
-    assert done.returncode == 0, done.stderr.decode()
-    return done
+    return fit_here("--recipe", folder / "tiny.yaml", "--run", folder / "run")
 
 
 @pytest.fixture(scope="session")
-def fitted(seqlab: Seqlab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A language model of lines such as "the dog sees the cat .", and what its fit ended with."""
     folder = tmp_path_factory.mktemp("language")
     lines = [f"the {a} {verb} the {b} ." for a in ANIMALS for verb in VERBS for b in ANIMALS]
     (folder / "train.txt").write_text("".join(f"{lines[n * 31 % 75]}\n" for n in range(600)), encoding="utf-8")
     (folder / "val.txt").write_text("the dog\n\nthe odd  dog sees the fox and it hears the\tcat .\nthe cat .\n" * 5)
-    done = fit_language_model(seqlab, folder, steps=60, streams=3)
-    return folder / "run", done.stderr.decode()
+    return folder / "run", fit_language_model(folder, steps=60, streams=3)
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +69,24 @@ def model(run: Path) -> LanguageModel:
     model = package.load(run, device="cpu")
     assert isinstance(model, LanguageModel)
     return model
+
+
+@pytest.fixture
+def run_score(
+    capfdbinary: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, list[str], list[str]]]:
+    """Runs ``seqlab score``; gives its exit code and the lines of stdout and of stderr."""
+
+    def run(*argv: str | Path, stdin: str | bytes = b"") -> tuple[int, list[str], list[str]]:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        code = main(["score", *map(str, argv)])
+        stdout, stderr = (text.decode() for text in capfdbinary.readouterr())
+        return code, stdout.splitlines(), stderr.splitlines()
+
+    return run
+
+
+def write_lines(path: Path, lines: list[str]) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path

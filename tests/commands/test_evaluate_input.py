@@ -1,13 +1,13 @@
 """What evaluate answers to bad input: one line each, and nothing half written."""
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-Seqlab = Callable[..., subprocess.CompletedProcess]
+from ..conftest import fit_here
+
 Here = Callable[..., tuple[int, str, str]]
 
 
@@ -31,6 +31,7 @@ WRONG = [
     (["--data.test", "fine.en,fine.de,short.de"], "fine.en has 2 lines but short.de has 1"),
     (["--data.test", "empty"], "empty.en and empty.de are empty"),
     (["--beam", "0"], "beam must be at least 1, not 0"),
+    (["--beam", "100000"], "beam must be between 1 and 10,000, not 100000"),
     (["--beam", "2.5"], "argument --beam: invalid int value: '2.5'"),
     (["--n_best", "3"], "--n_best: the best output of each sentence is scored"),
     (["--min_length", "9", "--max_length", "3"], "min_length 9 is above max_length 3"),
@@ -58,7 +59,7 @@ WRONG = [
 
 
 @pytest.fixture(scope="module")
-def place(seqlab: Seqlab, copied: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(copied: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with runs that do not go together, and test files that are wrong."""
     folder = tmp_path_factory.mktemp("place")
     files(folder)
@@ -68,13 +69,12 @@ def place(seqlab: Seqlab, copied: Path, corpus: Path, tmp_path_factory: pytest.T
     config = (folder / "elsewhere" / "config.yaml").read_text()
     (folder / "elsewhere" / "config.yaml").write_text(config.replace(str(corpus / "test"), str(corpus / "val")))
     (folder / "text.txt").write_text("the dog sees the cat\n" * 40)
-    done = seqlab(
-        *("fit", "--recipe", "language-model", "--run", folder / "language", "--data.train", folder / "text.txt"),
+    fit_here(
+        *("--recipe", "language-model", "--run", folder / "language", "--data.train", folder / "text.txt"),
         *("--data.tokenizer.kind", "word", "--data.streams", "2", "--data.window", "5", "--trainer.max_steps", "1"),
         *("--trainer.accelerator", "cpu", "--data.val", folder / "text.txt", "--data.test", folder / "text.txt"),
         *("--model.hidden_size", "6", "--model.embedding_size", "6", "--trainer.val_check_interval", "1"),
     )
-    assert done.returncode == 0, done.stderr.decode()
     return folder
 
 

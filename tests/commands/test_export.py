@@ -24,7 +24,7 @@ LINES = ["The dog sees the cat.", "", "A fox likes horses ."]
 
 
 @pytest.fixture(scope="module")
-def runs(seqlab: Callable, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A translation run with tied and averaged weights and scores, and a language model's, with their exports; the
     runs themselves are gone, what they gave is left.
     """
@@ -45,8 +45,7 @@ def runs(seqlab: Callable, tiny: list[str], tmp_path_factory: pytest.TempPathFac
     ]
     steps = ["--trainer.max_steps", "6", "--trainer.val_check_interval", "3"]
     for name, flags in (("translation", translation), ("language", language)):
-        done = seqlab("fit", "--run", folder / name, *flags, *steps)
-        assert done.returncode == 0, done.stderr.decode()
+        assert main(["fit", "--run", str(folder / name), *flags, *steps]) == 0
     assert main(["evaluate", str(folder / "translation"), "--bootstrap", "0", "--name", "new-text"]) == 0
     for name in ("translation", "language"):
         assert main(["export", str(folder / name), str(folder / f"{name}-model")]) == 0
@@ -83,15 +82,17 @@ def test_every_weight_is_there_once(runs: dict[str, Path]) -> None:
 def test_the_commands_take_an_export(
     runs: dict[str, Path], corpus: Path, tmp_path: Path, seqlab: Callable, capfd: pytest.CaptureFixture
 ) -> None:
-    """In processes of their own, as if there had never been a run."""
-    model = shutil.copytree(runs["translation-model"], tmp_path / "model")
+    """Two of them in processes of their own, as if there had never been a run."""
+    model, language = shutil.copytree(runs["translation-model"], tmp_path / "model"), runs["language-model"]
     done = seqlab("translate", model, stdin="".join(f"{line}\n" for line in LINES).encode())
     task: Any = package.load(runs["translation"], "cpu")
     assert done.stdout.decode().splitlines() == task.translate(LINES)
-    language = runs["language-model"]
-    assert seqlab("generate", language, "the dog", "--length", "3").returncode == 0
-    assert len(seqlab("score", language, stdin=b"the dog sees\n").stdout.splitlines()) == 1
-    assert seqlab("evaluate", model, "--bootstrap", "0").returncode == 0
+    lines = tmp_path / "lines"
+    lines.write_text("the dog sees\n")
+    done = seqlab("score", language, "--lines", lines)
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, 1)
+    assert main(["generate", str(language), "the dog", "--length", "3"]) == 0
+    assert main(["evaluate", str(model), "--bootstrap", "0"]) == 0
     record = json.loads((model / "scores.json").read_text("utf-8"))
     own = record["test"]["checkpoint"]
     step = load_checkpoint(runs["translation"] / "checkpoints" / "best.ckpt")["global_step"]
@@ -137,14 +138,13 @@ def test_an_export_of_an_export_is_the_same(runs: dict[str, Path], tmp_path: Pat
         assert (empty / name).read_bytes() == (runs["translation-model"] / name).read_bytes()
 
 
-def test_a_start_from_an_export(runs: dict[str, Path], tiny: list[str], tmp_path: Path, seqlab: Callable) -> None:
+def test_a_start_from_an_export(runs: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     settings = yaml.safe_load((runs["language-model"] / "config.yaml").read_text("utf-8"))
     settings["training"]["init_from"] = str(runs["language-model"])
     settings["trainer"]["max_steps"] = 3
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings), "utf-8")
-    done = seqlab("fit", "--recipe", tmp_path / "recipe.yaml", "--run", tmp_path / "run")
-    assert done.returncode == 0, done.stderr.decode()
-    assert f"taken over from {runs['language-model']} (step " in done.stderr.decode()
+    assert main(["fit", "--recipe", str(tmp_path / "recipe.yaml"), "--run", str(tmp_path / "run")]) == 0
+    assert f"taken over from {runs['language-model']} (step " in capfd.readouterr().err
 
 
 def occupied(folder: Path) -> None:

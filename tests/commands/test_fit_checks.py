@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
 from seqlab.cli import main
+from seqlab.commands.fit_checks import check_unchanged
+from seqlab.errors import UserError
 
 Fit = Callable[..., tuple[int, list[str]]]
 LIMITS = ["--trainer.val_check_interval", "2", "--checkpoint.every_n_steps", "2"]
@@ -53,6 +57,32 @@ def test_a_run_that_has_ended(fit: Fit, flags: list[str], line: str) -> None:
     code, said = fit("--resume")
     assert (code, said[-1]) == (2, f"seqlab fit: error: nothing is left to do at {line}")
     assert files(Path("run")) == before
+
+
+def test_settings_that_would_change_are_shown_with_both_values() -> None:
+    """A few of them, long ones cut; what a run may change, and what is new and off, is none."""
+    before = {
+        "seed": 1,
+        "data": {"train": "x" * 99, "val": "a", "seed": 1},
+        "model": {"cell": "gru", "cutoffs": [3, 5], "dropout": 0.5, "norm": None, "tying": "", "word": True},
+        "trainer": {"devices": 1},
+    }
+    now = {
+        "data": {"train": "y", "val": "b", "seed": 7},
+        "model": {"cell": "gru", "cutoffs": None, "dropout": 0.0, "norm": "batch", "tying": "no", "added": False},
+        "trainer": {"devices": 2},
+        "seed": 7,
+    }
+    checkpoint = {"seqlab": {"config": yaml.safe_dump(before)}}
+    with pytest.raises(UserError) as error:
+        check_unchanged(SimpleNamespace(dump=lambda: yaml.safe_dump(now)), checkpoint)
+    assert str(error.value) == (
+        "--resume goes on as the run began, which this would change: data.seed: was 1, now 7; "
+        f"data.train: was {'x' * 60}..., now y; model.cutoffs: was [3, 5], now null; model.dropout: was 0.5, now 0.0; "
+        "model.norm: was null, now batch, and 3 more (only trainer.*, checkpoint.*, data.val, data.test and "
+        "data.workers may change)"
+    )
+    check_unchanged(SimpleNamespace(dump=lambda: yaml.safe_dump(before | {"trainer": {}})), checkpoint)
 
 
 def test_a_run_whose_time_is_over(fit: Fit) -> None:

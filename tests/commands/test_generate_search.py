@@ -1,6 +1,8 @@
 """``seqlab generate --beam`` on a small run."""
 
+import io
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -22,11 +24,13 @@ def test_the_likeliest_end_of_a_line_goes_to_stdout(seqlab: Seqlab, run: Path, m
     assert re.fullmatch(r" \w+ the \w+ \.", best.text)
 
 
-def test_n_best_have_heads_with_scores(seqlab: Seqlab, run: Path, model: LanguageModel) -> None:
+def test_n_best_have_heads_with_scores(
+    here: Callable, run: Path, model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flags = ["--beam", "4", "--n_best", "3", "--length_penalty", "0.5", "--length_normalization", "wu"]
     flags += ["--no_repeat_ngram_size", "2", "--min_length", "7", "--length", "12", "--unk"]
-    done = seqlab("generate", run, *flags, stdin=b"the cat .\nthe odd\n")
-    assert done.returncode == 0, done.stderr.decode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the cat .\nthe odd\n")))
+    code, stdout, stderr = here("generate", run, *flags)
     search = Search(4, 0.5, "wu", n_best=3, no_repeat_ngram_size=2, min_length=7)
     found = model.complete("the cat .\nthe odd", search, length=12, unk=True)
     assert len(found) == 3
@@ -35,8 +39,8 @@ def test_n_best_have_heads_with_scores(seqlab: Seqlab, run: Path, model: Languag
         f"the cat .\nthe odd{part.text}\n"
         for number, part in enumerate(found, 1)
     ]
-    assert done.stdout.decode() == "".join(expected)
-    assert done.stderr.decode() == "prompt: 1 of 5 words unknown to the tokenizer, read as <unk>: 'odd'\n"
+    assert (code, stdout) == (0, "".join(expected))
+    assert stderr == "prompt: 1 of 5 words unknown to the tokenizer, read as <unk>: 'odd'\n"
 
 
 def test_a_beam_of_one_is_what_the_coldest_sample_is(model: LanguageModel) -> None:
@@ -48,6 +52,7 @@ def test_a_beam_of_one_is_what_the_coldest_sample_is(model: LanguageModel) -> No
     ("flags", "message"),
     [
         (["--beam", "0"], "beam must be at least 1, not 0"),
+        (["--beam", "9", "--n_best", "100000"], "n_best must be between 1 and 10,000, not 100000"),
         (["--beam", "2", "--n_best", "3"], "n_best 3 is more than a beam of 2 finds; take --beam 3 or wider"),
         (["--beam", "2", "--length", "0"], "length must be at least 1, not 0"),
         (["--beam", "2", "--length", "3", "--min_length", "4"], "min_length 4 is above length 3"),

@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
-from seqlab.commands.long_lines import MOST_TOLD, LongLines
+from seqlab.commands.long_lines import MOST_TOLD, LongLines, check_length
 from seqlab.data.words import Bytes, Words
+from seqlab.errors import UserError
 
 WORDS = Words(["a", "bb", "ccc"])
 
@@ -46,6 +47,15 @@ def test_a_line_longer_than_those_of_training_is_told_once(caplog: pytest.LogCap
         "stdin, line 2: 4 tokens, but the model has learnt from sentences of at most 3 (data.max_length): give a "
         "sentence a line"
     ]
+
+
+@pytest.mark.parametrize(("tokenizer", "text"), [(WORDS, "a bb ccc " * 3), (Bytes(), "äöü☃"), (Bytes(), "a👩bcde")])
+def test_a_text_that_is_no_use_in_part_is_refused(tokenizer: Words | Bytes, text: str) -> None:
+    """Characters of several bytes among it, which may be as many tokens."""
+    check_length(tokenizer, text, 9, "line 3")
+    with pytest.raises(UserError) as error:
+        check_length(tokenizer, text, 8, "line 3")
+    assert str(error.value) == "line 3 has 9 tokens, and 8 are the most (--max_input_length); split it"
 
 
 def test_of_many_cut_lines_a_few_are_named(caplog: pytest.LogCaptureFixture) -> None:

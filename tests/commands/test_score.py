@@ -1,13 +1,11 @@
 """``seqlab score`` on small runs: what is printed, from where, and what bad input gets."""
 
-import io
 import itertools
 import json
 import math
 import os
 import pty
 import re
-import shutil
 import subprocess
 import sys
 import termios
@@ -18,10 +16,9 @@ import pytest
 
 import seqlab as package
 from seqlab import runs
-from seqlab.cli import main
 from seqlab.commands import score
 
-from .conftest import fit_language_model
+from .conftest import fit_language_model, write_lines
 
 Seqlab = Callable[..., subprocess.CompletedProcess]
 Score = Callable[..., tuple[int, list[str], list[str]]]
@@ -41,37 +38,18 @@ def minimal_pairs(a: str, verb: str, b: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def language(seqlab: Seqlab, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a language model of lines such as "the dog sees the cat ." and "the dogs see the cat ."."""
     folder = tmp_path_factory.mktemp("language")
     lines = [right for a, verb, b in SENTENCES for right, _ in minimal_pairs(a, verb, b) if (a, verb) not in HELD_OUT]
     (folder / "train.txt").write_text("".join(f"{lines[n * 37 % len(lines)]}\n" for n in range(900)), encoding="utf-8")
     (folder / "val.txt").write_text("".join(f"{lines[n * 41 % len(lines)]}\n" for n in range(20)) + "the odd dog\n\n")
-    fit_language_model(seqlab, folder, steps=90, streams=1)
+    fit_language_model(folder, steps=90, streams=1)
     return folder / "run"
 
 
-@pytest.fixture
-def run_score(capfdbinary: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Score:
-    """Runs the command; gives its exit code and the lines of stdout and of stderr."""
-
-    def run(*argv: str | Path, stdin: str | bytes = b"") -> tuple[int, list[str], list[str]]:
-        data = stdin.encode() if isinstance(stdin, str) else stdin
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-        code = main(["score", *map(str, argv)])
-        stdout, stderr = (text.decode() for text in capfdbinary.readouterr())
-        return code, stdout.splitlines(), stderr.splitlines()
-
-    return run
-
-
-def write(path: Path, lines: list[str]) -> Path:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
-
-
 def test_pairs_from_stdin_and_from_files(seqlab: Seqlab, run_score: Score, trained: Path, tmp_path: Path) -> None:
-    sources, targets = write(tmp_path / "source", SOURCES), write(tmp_path / "target", TARGETS)
+    sources, targets = write_lines(tmp_path / "source", SOURCES), write_lines(tmp_path / "target", TARGETS)
     expected = package.load(trained, "cpu").log_probabilities(SOURCES, TARGETS)
     lines = [f"{one.log_probability:.6f}\t{len(one.tokens)}\t{one.perplexity:.6f}" for one in expected]
     stdin = "".join(f"{source}\t{target}\r\n" for source, target in zip(SOURCES, TARGETS, strict=True))
@@ -127,9 +105,9 @@ def test_columns_stay_columns_whatever_the_pieces() -> None:
 def test_an_n_best_list_is_printed_with_its_new_score(
     run_score: Score, trained: Path, language: Path, tmp_path: Path
 ) -> None:
-    sources = write(tmp_path / "source", ["The dog sees the cat.", "A fox."])
+    sources = write_lines(tmp_path / "source", ["The dog sees the cat.", "A fox."])
     lines = ["0 ||| Der Hund. ||| -1.5", "0 ||| Der Kater.", "1 |||  ||| F= 2 3 ||| -7 ||| 0-0"]
-    listed = write(tmp_path / "listed", lines)
+    listed = write_lines(tmp_path / "listed", lines)
     model = package.load(trained, "cpu")
     sides = [["The dog sees the cat."] * 2 + ["A fox."], ["Der Hund.", "Der Kater.", ""]]
     expected = [
@@ -138,7 +116,7 @@ def test_an_n_best_list_is_printed_with_its_new_score(
     ]
     assert run_score(trained, "--source", sources, "--n_best", listed)[:2] == (0, expected)
     assert run_score(trained, "--source", sources, "--n_best", "-", stdin=listed.read_bytes())[:2] == (0, expected)
-    code, stdout, _ = run_score(language, "--n_best", write(listed, ["7 ||| the dog sees ||| -1"]))
+    code, stdout, _ = run_score(language, "--n_best", write_lines(listed, ["7 ||| the dog sees ||| -1"]))
     (alone,) = package.load(language, "cpu").log_probabilities(["the dog sees"])
     assert (code, stdout) == (0, [f"7 ||| the dog sees ||| -1 ||| {alone.log_probability:.6f}"])
 
@@ -206,31 +184,6 @@ def test_a_terminal_shows_progress_and_whole_lines(trained: Path) -> None:
     assert re.search(rf"[\r\n]{re.escape(line)}", shown.decode()), "the bar makes room for it"
 
 
-FLAGS = [
-    (["--source", "a"], "--source needs --target FILE or --n_best FILE, which is scored"),
-    (["--target", "a"], "--target needs --source FILE, what it translates"),
-    (["--lines", "a", "--source", "b"], "--lines and --source contradict: each says what to score"),
-    (["--source", "a", "--target", "b", "--n_best", "c"], "--target and --n_best contradict: each says what to score"),
-    (["--source", "a", "--n_best", "b", "--tokens"], "--tokens does not go with --n_best, which prints its own list"),
-    (["--n_best", "b", "--format", "jsonl"], "--format jsonl does not go with --n_best, which prints its own list"),
-    (
-        ["--format", "jsonl", "--header"],
-        "--header does not go with --format jsonl, each of whose lines names its values",
-    ),
-    (["--format", "xml"], "argument --format: invalid choice: 'xml'"),
-    (["--beam", "5"], "unrecognized arguments: --beam 5"),
-]
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"), FLAGS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
-)
-def test_flags_that_do_not_go_together(run_score: Score, trained: Path, flags: list[str], message: str) -> None:
-    code, stdout, stderr = run_score(trained, *flags)
-    assert code == 2 and stdout == [] and len(stderr) == 1
-    assert stderr[0].startswith(f"seqlab score: error: {message}")
-
-
 def test_flags_of_the_other_task(run_score: Score, trained: Path, language: Path) -> None:
     pairs, lines = "which translates: give --source and --target", "which is a language model: give --lines"
     for argv, message in (
@@ -240,66 +193,10 @@ def test_flags_of_the_other_task(run_score: Score, trained: Path, language: Path
             [trained, "--n_best", "a"],
             f"--n_best needs --source FILE, what its texts translate, since {trained} translates",
         ),
+        (
+            [language, "--max_input_length", "9"],
+            f"--max_input_length has no effect on {language}, a language model, which reads lines of any length",
+        ),
         ([language, "--source", "a", "--target", "b"], f"--source is not for {language}, {lines}, or text on stdin"),
     ):
         assert run_score(*argv) == (2, [], [f"seqlab score: error: {message}"])
-
-
-def test_a_task_that_scores_no_text(run_score: Score, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "load", lambda path: object())
-    message = f"seqlab score: error: {trained} does not score text: its task is object"
-    assert run_score(trained) == (2, [], [message])
-
-
-@pytest.mark.parametrize(
-    ("stdin", "message"),
-    [
-        (b"", "stdin is empty: there is nothing to score"),
-        (b"\xef\xbb\xbf", "stdin is empty: there is nothing to score"),
-        (b"The dog\tDer Hund\nThe dog\n", "stdin, line 2: no tab, which separates source and target"),
-        (b"The dog\tDer Hund\tDer Kater\n", "stdin, line 1: 2 tabs, but one separates source and target"),
-        (b"The dog\tDer Hund\nThe dog\tDer \xfc\n", "stdin, line 2: not UTF-8 (byte 13 is 0xfc); convert it"),
-    ],
-)
-def test_wrong_text_on_stdin(run_score: Score, trained: Path, stdin: bytes, message: str) -> None:
-    code, stdout, stderr = run_score(trained, stdin=stdin)
-    assert code == 2 and stdout == [] and len(stderr) == 1
-    assert stderr[0].startswith(f"seqlab score: error: {message}")
-
-
-@pytest.mark.parametrize(
-    ("target", "flag", "message"),
-    [
-        (b"Der Hund\n", "--target", "source has 2 lines but target has 1: they must match line for line"),
-        (b"", "--target", "target is empty: there is nothing to score"),
-        (b"Der Hund\nDer \xfc\n", "--target", "target, line 2: not UTF-8 (byte 5 is 0xfc); convert it"),
-        (None, "--target", "cannot read target: No such file or directory"),
-        (b"0 ||| Der Hund\nDer Hund\n", "--n_best", "target, line 2: not NUMBER ||| TEXT, as lines of an n-best list"),
-        (b"one ||| Der Hund\n", "--n_best", "target, line 1: not NUMBER ||| TEXT, as lines of an n-best list"),
-        (b"2 ||| Der Hund\n", "--n_best", "target, line 1: number 2, but source has 2 lines (the first is 0)"),
-    ],
-)
-def test_wrong_files(
-    run_score: Score,
-    trained: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    target: bytes | None,
-    flag: str,
-    message: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write(Path("source"), ["The dog", "The cat"])
-    if target is not None:
-        Path("target").write_bytes(target)
-    code, stdout, stderr = run_score(trained, "--source", "source", flag, "target")
-    assert code == 2 and stdout == [] and len(stderr) == 1
-    assert stderr[0].startswith(f"seqlab score: error: {message}")
-
-
-def test_runs_that_cannot_score(run_score: Score, trained: Path, tmp_path: Path) -> None:
-    assert "is not a run" in run_score(tmp_path / "nowhere")[2][0]
-    run = shutil.copytree(trained, tmp_path / "run")
-    shutil.rmtree(run / "checkpoints")
-    code, stdout, stderr = run_score(run, stdin="The dog\tDer Hund\n")
-    assert code == 2 and stdout == [] and len(stderr) == 1 and f"{run} has no checkpoint yet" in stderr[0]

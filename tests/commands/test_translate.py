@@ -18,6 +18,8 @@ from seqlab.commands import SEARCH, translate
 from seqlab.decoding.search import Search
 from seqlab.tasks.translator import Translator
 
+from ..conftest import fit_here
+
 Translate = Callable[..., tuple[int, list[str], str]]
 LINES = ["The dog sees the cat.", "", "A fox calls.", "The bird hears the man and the boy.", "Ünknown ☃"]
 
@@ -50,13 +52,12 @@ def fit(run: Translate, tiny: list[str], capfd: pytest.CaptureFixture) -> Callab
 
 
 @pytest.fixture(scope="session")
-def other(trained: Path, seqlab: Callable, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other(trained: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of other weights with the same tokenizer."""
     path = tmp_path_factory.mktemp("runs") / "other"
     settings = ["--data.tokenizer.file", trained / "checkpoints" / "best.ckpt", "--seed", "2"]
     steps = ["--trainer.max_steps", "4", "--trainer.val_check_interval", "4"]
-    done = seqlab("fit", "--recipe", "translation", "--run", path, *tiny, *settings, *steps)
-    assert done.returncode == 0, done.stderr.decode()
+    fit_here("--recipe", "translation", "--run", path, *tiny, *settings, *steps)
     return path
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -204,13 +205,18 @@ def test_nothing_is_left_running(tmp_path, end):
         (tmp_path / f"a.{side}").write_text("".join(lines))
     arguments = [str(tmp_path / "a"), *(["end"] if end is None else [])]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, *arguments], process_group=0, **pipes)
-    assert parent.stdout.readline() == "ready\n"
-    if end is not None:
-        while not children(parent.pid):
-            assert parent.poll() is None
-            time.sleep(0.01)
-        os.killpg(parent.pid, end)  # as a terminal does at Ctrl-C
-    _, told = parent.communicate(timeout=30)  # until the last of them has ended, and so closed its stderr
+    with subprocess.Popen([sys.executable, "-c", PARENT, *arguments], process_group=0, **pipes) as parent:
+        try:
+            assert parent.stdout.readline() == "ready\n"
+            if end is not None:
+                while not children(parent.pid):
+                    assert parent.poll() is None
+                    time.sleep(0.01)
+                os.killpg(parent.pid, end)  # as a terminal does at Ctrl-C
+            _, told = parent.communicate(timeout=100)  # until the last of them has ended, and so closed its stderr
+        except BaseException:  # a failure leaves neither processes nor open files to other tests
+            with suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)
+            raise
     assert parent.returncode == (0 if end is None else 1), told
     assert told.count("Traceback") == (end == signal.SIGINT), told

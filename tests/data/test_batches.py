@@ -1,4 +1,4 @@
-"""Batches: which pairs make up which, what they hold, and how an epoch that was cut goes on."""
+"""Batches: which pairs make up which, over an epoch, corpora and devices."""
 
 import collections
 import itertools
@@ -6,35 +6,12 @@ import math
 
 import numpy as np
 import pytest
-import torch
-from datasets import Dataset
 
 from seqlab.data import batches as module
-from seqlab.data.batches import PlannedBatches, cut_batches, plan_evaluation, plan_training
-from seqlab.data.loader import TrainingBatches
-from seqlab.data.pairs import EncodedPairs, Ragged
+from seqlab.data.batches import cut_batches, plan_evaluation, plan_training
 from seqlab.errors import UserError
 
-
-class Numbers:
-    """Stands for a tokenizer: the text already is token ids."""
-
-    def encode(self, line: str) -> list[int]:
-        return [int(token) for token in line.split()]
-
-
-def make_pairs(count: int, seed: int = 0, longest: int = 11) -> EncodedPairs:
-    random = np.random.default_rng(seed)
-    sides = [
-        [" ".join(map(str, random.integers(4, 99, random.integers(1, longest + 1)))) for _ in range(count)]
-        for _ in range(2)
-    ]
-    return EncodedPairs(Dataset.from_dict({"source": sides[0], "target": sides[1]}), Numbers(), Numbers())
-
-
-def steps(pairs: EncodedPairs) -> tuple[list[int], list[int]]:
-    """Steps of each pair's two sides, the end of the sentence included, counted in the text."""
-    return tuple([len(line.split()) + 1 for line in pairs.corpus[side]] for side in ("source", "target"))
+from .number_pairs import make_pairs, steps
 
 
 def plans_of_all_ranks(pairs, batch_tokens, world_size, **options):
@@ -202,105 +179,3 @@ def test_cut_batches():
     """As full as the budget allows: 3 x 4 and 2 x 6 fill 12; 13 alone is too long but is kept."""
     cut = cut_batches(np.array([50, 51, 52, 53, 54, 55]), np.array([2, 3, 4, 6, 6, 13]), 12)
     assert [part.tolist() for part in cut] == [[50, 51, 52], [53, 54], [55]]
-
-
-def test_ragged():
-    rows = [[5, 6], [], [7, 8, 9], [4]]
-    ragged = Ragged(rows)
-    assert len(ragged) == 4 and ragged.lengths_N.tolist() == [2, 0, 3, 1]
-    assert [row.tolist() for row in (ragged[index] for index in range(4))] == rows
-    chosen = ragged.select(np.array([3, 0]))
-    assert (chosen[0].tolist(), chosen[1].tolist(), len(Ragged([]))) == ([4], [5, 6], 0)
-
-
-def test_batch_against_a_naive_loop():
-    """Source closed by EOS, target between BOS and EOS, padding after that, time first."""
-    pairs = make_pairs(30)
-    index = [7, 3, 29, 11]
-    batch = pairs.batch(np.array(index), 1234, references=True)
-    for side, tensor, opening in (("source", batch.source_SB, []), ("target", batch.target_TB, [2])):
-        rows = [[*opening, *map(int, pairs.corpus[number][side].split()), 3] for number in index]
-        longest = max(map(len, rows))
-        assert tensor.T.tolist() == [row + [0] * (longest - len(row)) for row in rows]
-        assert tensor.dtype == torch.int64
-    source, target = steps(pairs)
-    assert batch.index_B.tolist() == index
-    assert batch.source_lengths_B.tolist() == [source[number] for number in index]
-    assert batch.tokens == sum(target[number] for number in index)
-    assert batch.step_tokens == 1234
-    assert batch.references == [[pairs.corpus[number]["target"]] for number in index]
-    assert pairs.batch(np.array(index), 1234).references == []
-
-
-def test_selected_pairs_keep_text_and_tokens_together():
-    pairs = make_pairs(30)
-    chosen = pairs.select(np.array([4, 8, 15]))
-    assert len(chosen) == 3 and len(pairs) == 30
-    batch = chosen.batch(np.array([1]), 1, references=True)
-    assert batch.references == [[pairs.corpus[8]["target"]]]
-    assert batch.target_TB.T.tolist() == [[2, *map(int, pairs.corpus[8]["target"].split()), 3]]
-
-
-def loader(workers: int = 0) -> TrainingBatches:
-    pairs = make_pairs(60)
-    return TrainingBatches(
-        lambda epoch: PlannedBatches(pairs, plan_training(pairs, 60, seed=1, epoch=epoch)), workers=workers
-    )
-
-
-def content(batches) -> list[tuple]:
-    return [(batch.index_B.tolist(), batch.target_TB.tolist(), batch.step_tokens) for batch in batches]
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
-@pytest.mark.parametrize("workers", [0, 2])
-def test_resume_in_mid_epoch(workers):
-    """Exactly the batches that were not handed out, however many workers had built ahead; then whole epochs again."""
-    reference = loader()
-    epochs = []
-    for epoch in range(4):
-        reference.set_epoch(epoch)
-        epochs.append(content(reference))
-    cut = loader(workers)
-    cut.set_epoch(2)
-    assert len(cut) == len(epochs[2]) > 6
-    started = iter(cut)
-    assert content(next(started) for _ in range(4)) == epochs[2][:4]
-    state = cut.state_dict()
-    started.close()
-
-    resumed = loader(workers)
-    resumed.load_state_dict(state)
-    resumed.set_epoch(2)
-    assert content(resumed) == epochs[2][4:]
-    resumed.set_epoch(3)
-    assert content(resumed) == epochs[3]
-
-
-def test_resume_of_a_resumed_epoch():
-    """The position counts from the epoch's beginning, not from the resume."""
-    state, taken = {"epoch": 0, "taken": 0}, []
-    for count in (2, 3):
-        part = loader()
-        part.load_state_dict(state)
-        running = iter(part)
-        taken += content(next(running) for _ in range(count))
-        state = part.state_dict()
-    assert taken == content(loader())[:5]
-
-
-def test_resume_after_the_last_batch_of_an_epoch():
-    finished = loader()
-    assert content(finished)
-    resumed = loader()
-    resumed.load_state_dict(finished.state_dict())
-    assert content(resumed) == []
-    resumed.set_epoch(1)
-    assert len(content(resumed)) == len(resumed)
-
-
-def test_a_loaded_position_is_the_position():
-    resumed = loader()
-    resumed.load_state_dict({"epoch": 2, "taken": 4})
-    assert resumed.state_dict() == {"epoch": 2, "taken": 4}

@@ -195,6 +195,10 @@ def test_limits_are_of_the_source_or_max_length():
         ({"min_length": -1}, "min_length must be at least 0, not -1"),
         ({"max_length": 0}, "max_length must be at least 1, not 0"),
         ({"min_length": 4, "max_length": 3}, "min_length 4 is above max_length 3"),
+        ({"beam": 10_001}, "beam must be between 1 and 10,000, not 10001"),
+        ({"beam": 10**40, "n_best": 10**40}, f"n_best must be between 1 and 10,000, not 1{'0' * 29}..."),
+        ({"max_length": 10**10}, "max_length must be between 1 and 1,000,000,000, not 10000000000"),
+        ({"min_length": 10**10}, "min_length must be between 0 and 1,000,000,000, not 10000000000"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

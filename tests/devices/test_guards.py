@@ -1,6 +1,5 @@
 """Devices agree on a step that is left out, on the end of a run, and on what its log says."""
 
-import csv
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from ..logs import rows
 from .conftest import environment
 
 SCRIPT = Path(__file__).with_name("spoiled_fit.py")
@@ -26,14 +26,9 @@ class Done(NamedTuple):
     code: int
     err: str
 
-    def rows(self) -> list[dict[str, str]]:
-        """The log, without times."""
-        with (self.run / "logs" / "metrics.csv").open(newline="") as file:
-            return [{**row, "tokens/s": ""} for row in csv.DictReader(file)]
-
     def column(self, name: str) -> list[float]:
         """The values of a column, by step."""
-        return [float(row[name]) for row in self.rows() if row.get(name)]
+        return [float(row[name]) for row in rows(self.run) if row.get(name)]
 
     def checkpoint(self) -> dict[str, Any]:
         return torch.load(self.run / "checkpoints" / "last.ckpt", weights_only=True)
@@ -91,7 +86,7 @@ def test_all_skip_the_step_and_go_on_alike_after_a_resume(fit: Callable, transla
     done = fit("cut", "--resume", "--trainer.max_steps", "12")
     assert done.code == 0, done.err
     # The schedule of the translation recipe knows no end, so that a run may be cut anywhere.
-    assert done.rows() == whole.rows()
+    assert rows(done.run) == rows(whole.run)
     for part in ("state_dict", "averaged"):
         for name, value in whole.checkpoint()[part].items():
             assert torch.equal(done.checkpoint()[part][name], value), name

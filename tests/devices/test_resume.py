@@ -1,12 +1,12 @@
 """A run of two devices that was killed goes on exactly; with another number of devices it goes on, or is refused."""
 
-import csv
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from ..logs import rows
 
 STEPS = [
     *("--trainer.max_steps", "14", "--trainer.val_check_interval", "4", "--checkpoint.every_n_steps", "3"),
@@ -17,11 +17,6 @@ KINDS = {
     "streams": ["--data.random_window", "true", "--model.zoneout", "0.1"],
     "documents": ["--data.stateful", "false", "--data.batch_tokens", "30", "--model.dropout", "0.3"],
 }
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "logs" / "metrics.csv").open(newline="") as file:
-        return [{**row, "tokens/s": ""} for row in csv.DictReader(file)]
 
 
 def assert_equal(found: Any, expected: Any, where: str = "") -> None:

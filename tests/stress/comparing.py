@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
-MEASURED = {"tokens/s", "training_seconds", "wall_seconds", "tokens_per_second", "peak_memory_bytes", "Throughput"}
+from seqlab.training.logs import MEASURED as COLUMNS
+
+MEASURED = {*COLUMNS, "training_seconds", "wall_seconds", "tokens_per_second", "peak_memory_bytes", "Throughput"}
 """Columns, fields and callbacks that measure time or memory."""
 UNREAD = {"loops", "current_score"}
 """What Lightning notes for itself: the step, the epoch and the position in the data are compared beside it."""

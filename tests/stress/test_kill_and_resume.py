@@ -26,11 +26,11 @@ def comparing() -> ModuleType:
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Writes what there is to compare of a run, of which a few values may be others."""
 
-    def run(name: str, *, weight=0.5, moment=0.25, taken=3, score=1.5, summary=9, last="2,0,0.75,,8.5\n") -> Path:
+    def run(name: str, *, weight=0.5, moment=0.25, taken=3, score=1.5, summary=9, last="2,0,5.5,0.75,,8.5\n") -> Path:
         folder = tmp_path / name
         (folder / "checkpoints").mkdir(parents=True)
         (folder / "logs").mkdir()
-        text = "step,epoch,train/loss,val/bleu,tokens/s\n1,0,0.5,,7\n1,0,,3.5,\n"
+        text = "step,epoch,seconds,train/loss,val/bleu,tokens/s\n1,0,2.5,0.5,,7\n1,0,3.5,,3.5,\n"
         (folder / "logs" / "metrics.csv").write_text(text + last)
         (folder / "summary.json").write_text(json.dumps({"steps": summary, "wall_seconds": len(name)}))
         best = str(folder / "checkpoints" / "best.ckpt")
@@ -48,7 +48,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_times_and_places_make_no_difference(comparing: ModuleType, write: Callable[..., Path]) -> None:
-    assert comparing.differences(write("one"), write("another", last="2,0,0.75,,4.25\n")) == []
+    assert comparing.differences(write("one"), write("another", last="2,0,7.5,0.75,,4.25\n")) == []
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_times_and_places_make_no_difference(comparing: ModuleType, write: Calla
         ({"score": 1.5 + 2**-52}, "callbacks.SaveBest.best"),
         ({"summary": 8}, "summary.json.steps"),
         ({"last": ""}, "metrics.csv: 3 rows are now 2"),
-        ({"last": "2,0,0.7500001,,8\n"}, "metrics.csv, line 4, train/loss"),
-        ({"last": "2,0,0.75,,8\n2,0,0.75,,8\n"}, "metrics.csv: step 2 is there twice"),
+        ({"last": "2,0,5.5,0.7500001,,8\n"}, "metrics.csv, line 4, train/loss"),
+        ({"last": "2,0,5,0.75,,8\n2,0,6,0.75,,8\n"}, "metrics.csv: step 2 is there twice"),
     ],
 )
 def test_a_difference_is_named(comparing: ModuleType, write: Callable[..., Path], change: dict, where: str) -> None:

@@ -79,11 +79,11 @@ def test_metrics_take_the_outputs() -> None:
 
 
 @pytest.mark.parametrize("recipe", ["adding", "brackets", "copying", "recall"])
-def test_a_recipe(seqlab: Callable, tmp_path: Path, recipe: str) -> None:
+def test_a_recipe(here: Callable, tmp_path: Path, recipe: str) -> None:
     sizes = [part for name, size in SMALL.items() for part in (f"--data.{name}", str(size))]
     length = ["--trainer.max_steps", "3", "--trainer.val_check_interval", "3", "--trainer.accelerator", "cpu"]
-    done = seqlab("fit", "--recipe", recipe, "--run", tmp_path / "run", *sizes, *length, "--data.batch_tokens", "200")
-    assert done.returncode == 0, done.stderr.decode()
-    assert b"answered" in done.stdout + done.stderr
-    done = seqlab("evaluate", tmp_path / "run", "--bootstrap", "10")
-    assert done.returncode == 0 and b"sequence" in done.stdout, done.stderr.decode()
+    flags = ["--run", tmp_path / "run", *sizes, *length, "--data.batch_tokens", "200"]
+    code, stdout, stderr = here("fit", "--recipe", recipe, *flags)
+    assert code == 0 and "answered" in stdout + stderr, stderr
+    code, stdout, stderr = here("evaluate", tmp_path / "run", "--bootstrap", "10")
+    assert code == 0 and "sequence" in stdout, stderr

@@ -1,12 +1,7 @@
-"""Translating lines against plain loops over one sentence, in float64.
-
-Shape suffixes: V = target vocabulary.
-"""
+"""Translating lines against plain loops over one sentence, in float64."""
 
 import logging
-from collections import Counter
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,59 +10,9 @@ from seqlab.decoding.beam import beam_search
 from seqlab.decoding.sampling import Sampling
 from seqlab.decoding.search import Search
 from seqlab.errors import UserError
-from seqlab.metrics import Perplexity
-from seqlab.tasks import Translation
 from seqlab.tasks.translator import Translator
 
-BOS, EOS, UNK = 2, 3, 1
-WORDS, MOTS = Words(["a", "b", "c", "d"]), Words(["u", "v", "w", "x", "y"])
-LINES = ["b", "a b c d d", "", "c c", "d b a a b c c", "  ", "a d b", "c", "b a d c"]
-
-
-def make(seed=1, tokenizers=(WORDS, MOTS), **options):
-    """A task in float64 with large random weights, which writes no padding."""
-    sizes = {"embedding_size": 6, "encoder_size": 4, "decoder_size": 5, "tying": "two-way"}
-    options = {"metrics": {"perplexity": Perplexity()}, "optimizer": torch.optim.SGD, **sizes, **options}
-    task = Translation(*tokenizers, "lstm", **options).double().eval()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in task.parameters():
-            parameter.normal_(std=0.8, generator=generator)
-        task.network.output.bias[[0, BOS]] = -50.0
-    return task
-
-
-def encoded(line):
-    tokens = [*WORDS.encode(line), EOS]
-    return torch.tensor(tokens)[:, None], torch.tensor([len(tokens)])
-
-
-def mean_log_probs(networks, states, token, mean):
-    """Log-probabilities of the next token, averaged as the definition has it, and the new states."""
-    steps = [network.step(torch.tensor([token]), state) for network, state in zip(networks, states, strict=True)]
-    probs = torch.stack([log_probs_1V[0].exp() for log_probs_1V, _ in steps])
-    averaged_V = probs.mean(0) if mean == "probabilities" else probs.log().mean(0).exp()
-    return averaged_V.log(), [state for _, state in steps]
-
-
-@torch.no_grad()
-def log_probability(tasks, line, tokens, mean="probabilities"):
-    """The sum over tokens and the end of sentence, in a plain loop."""
-    networks = [task.network for task in tasks]
-    states, total = [network.start(*encoded(line)) for network in networks], 0.0
-    for last, token in zip([BOS, *tokens], [*tokens, EOS], strict=True):
-        log_probs_V, states = mean_log_probs(networks, states, last, mean)
-        total += log_probs_V[token].item()
-    return total
-
-
-def assert_same(found, expected):
-    assert [[c.tokens for c in candidates] for candidates in found] == [[c.tokens for c in one] for one in expected]
-    for candidates, others in zip(found, expected, strict=True):
-        for candidate, other in zip(candidates, others, strict=True):
-            assert candidate.text == other.text
-            assert candidate.score == pytest.approx(other.score, rel=1e-12)
-            assert candidate.log_probability == pytest.approx(other.log_probability, rel=1e-12)
+from .translating import BOS, EOS, LINES, MOTS, WORDS, assert_same, encoded, log_probability, make
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 12, 4000])
@@ -152,58 +97,6 @@ def test_a_long_prefix_has_room_behind_it():
     assert len(found[0].tokens) == 50
 
 
-# ------------------------------------------------------------------------------------------------------------- sampling
-
-
-def test_a_sample_depends_on_the_seed_and_the_number_of_its_line_alone():
-    task = make()
-    draw = {"sampling": Sampling(temperature=1.5)}
-    found = Translator([task]).decode(LINES, **draw, seed=7)
-    assert_same(Translator([task], batch_tokens=1).decode(LINES, **draw, seed=7), found)
-    assert_same(Translator([task]).decode(LINES[4:], **draw, seed=7, first=5), found[4:])
-    assert_same(Translator([task, task]).decode(LINES, **draw, seed=7), found)
-    assert Translator([task]).decode(LINES, **draw, seed=8) != found
-    twice = Translator([task]).decode(["a b c"] * 2, **draw, seed=7)
-    assert twice[0] != twice[1]
-
-
-def test_samples_follow_the_model():
-    """First tokens of many lines against the model's probabilities without the unknown token, within five standard
-    deviations; the log-probability is the model's own."""
-    task, count = make(), 3000
-    found = [
-        candidates[0]
-        for candidates in Translator([task], batch_tokens=20_000).decode(
-            ["a b c"] * count, sampling=Sampling(), seed=2, max_length=1
-        )
-    ]
-    with torch.no_grad():
-        log_probs_V = task.network.step(torch.tensor([BOS]), task.network.start(*encoded("a b c")))[0][0]
-    probs_V = log_probs_V.exp()
-    probs_V[[0, BOS, UNK]] = 0
-    probs_V = (probs_V / probs_V.sum()).numpy()
-    drawn = Counter(candidate.tokens[0] if candidate.tokens else EOS for candidate in found)
-    assert probs_V[EOS] > 0.01 and len(drawn) > 4
-    for token, probability in enumerate(probs_V):
-        assert abs(drawn[token] - count * probability) <= 5 * np.sqrt(count * probability * (1 - probability))
-    for candidate in found[:50]:
-        expected = log_probability([task], "a b c", candidate.tokens)
-        assert candidate.score == candidate.log_probability == pytest.approx(expected, rel=1e-9)
-
-
-def test_samples_without_a_temperature_are_greedy_and_end_at_their_limits():
-    task = make()
-    with torch.no_grad():
-        task.network.output.bias[UNK] = -50.0
-    assert Translator([task]).translate(LINES, sampling=Sampling(temperature=0)) == task.translate(LINES, beam=1)
-    with torch.no_grad():
-        task.network.output.bias[EOS] = -50.0
-    found = Translator([task]).decode(LINES, sampling=Sampling())
-    assert [len(c[0].tokens) for c in found if c] == [
-        2 * (len(line.split()) + 1) + 10 for line in LINES if line.strip()
-    ]
-
-
 # --------------------------------------------------------------------------------------------------------------- memory
 
 
@@ -250,50 +143,6 @@ def test_a_sentence_that_does_not_fit_is_named():
         translator.decode(LINES, beam=3)
 
 
-# ------------------------------------------------------------------------------------------------------------ attention
-
-
-OPTIONS = [{}, {"attention": "mlp", "coverage": True}, {"input_feeding": True}, {"attention": "dot", "decoder_size": 8}]
-
-
-@torch.no_grad()
-def weights_in_steps(task, line, tokens):
-    """Attention weights ``[T, S]`` one step after the other, as differences of their sums."""
-    state, sums, rows = task.network.start(*encoded(line)).with_coverage(), 0.0, []
-    for token in (BOS, *tokens):
-        _, state = task.network.step(torch.tensor([token]), state)
-        rows.append((state.coverage_RS[0] - sums).numpy())
-        sums = state.coverage_RS[0]
-    return np.stack(rows)
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_attention_is_that_of_each_step(options):
-    task = make(**options)
-    translator = Translator([task], batch_tokens=15)
-    found, maps = translator.decode(LINES), translator.attention(LINES)
-    for line, candidates, attention in zip(LINES, found, maps, strict=True):
-        if not line.strip():
-            assert attention is None
-            continue
-        expected = weights_in_steps(task, line, candidates[0].tokens)
-        np.testing.assert_allclose(attention.weights, expected, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(np.sum(attention.weights, 1), 1, rtol=1e-12)
-        assert attention.source == [*line.split(), "<eos>"]
-        assert attention.target[-1] == "<eos>" and " ".join(attention.target[:-1]) == candidates[0].text
-        assert (attention.source_text, attention.text) == (line, candidates[0].text)
-        assert attention.score == candidates[0].score
-
-
-def test_attention_of_an_ensemble_is_the_mean_of_its_members():
-    tasks = [make(1), make(2, attention="mlp", coverage=True), make(3, encoder_size=3)]
-    translator = Translator(tasks)
-    for line, candidates, attention in zip(LINES, translator.decode(LINES), translator.attention(LINES), strict=True):
-        if attention is not None:
-            expected = np.mean([weights_in_steps(task, line, candidates[0].tokens) for task in tasks], 0)
-            np.testing.assert_allclose(attention.weights, expected, rtol=1e-9, atol=1e-12)
-
-
 # --------------------------------------------------------------------------------------------------------------- errors
 
 
@@ -332,8 +181,3 @@ def test_wrong_options(options, message):
 def test_batches_without_a_token():
     with pytest.raises(UserError, match="batch_tokens must be at least 1, not 0"):
         make().translate(["a"], batch_tokens=0)
-
-
-def test_a_model_without_attention_has_none_to_show():
-    with pytest.raises(UserError, match=r"^model 2 has no attention to show \(model.attention none\)$"):
-        Translator([make(), make(attention="none")]).attention(["a"])

@@ -30,6 +30,33 @@ def test_ema_is_what_it_says(decay):
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.9, 0.999])
+def test_ema_with_warmup_is_what_it_says(decay):
+    """A plain loop of the definition, in float64 to 1e-12; a saved state in the middle of it is no matter."""
+    average, values, expected = EMA(decay, warmup=True), course(60), None
+    for number, weights in enumerate(values, 1):
+        d = min(decay, (1 + number) / (10 + number))
+        expected = (
+            weights if expected is None else [d * a + (1 - d) * w for a, w in zip(expected, weights, strict=True)]
+        )
+        if number == 31:
+            state, average = average.state_dict(), EMA(decay, warmup=True)
+            average.load_state_dict(state)
+        average.update(weights)
+        for found, value in zip(average.averages(weights), expected, strict=True):
+            torch.testing.assert_close(found, value, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("warmup, least, most", [(False, 0.55, 0.6), (True, 0.88, 0.92)])
+def test_ema_with_warmup_lags_less_in_a_short_run(warmup, least, most):
+    """Of a weight that grows by the same with each update: the average is some tenth of the run behind, or a half."""
+    average = EMA(0.998, warmup=warmup)
+    for number in range(1, 501):
+        average.update([torch.tensor(float(number), dtype=torch.float64)])
+    (found,) = average.averages([torch.zeros(())])
+    assert least < float(found) / 500 < most and EMA().warmup is False
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_last_n_is_the_mean_of_the_last(count):
     average, values = LastN(count), course(7)

@@ -1,14 +1,12 @@
-"""The log of a run: which rows it has, what a resume does to it, and the picture that is drawn from it."""
+"""The log of a run: which rows it has, and what a resume does to it."""
 
 import csv
 import math
-import struct
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from seqlab.training.curves import draw_curves
 from seqlab.training.logs import MetricsLog, Throughput, read_rows
 
 
@@ -59,9 +57,9 @@ def test_rows_of_training(path):
     for step in (0, 1, 1, 2, 2, 3, 4):
         run.train(step, loss=10.5 - step)
     assert table(path) == [
-        ["step", "epoch", "train/loss", "lr", "tokens/s"],
-        ["2", "3", "9.5", "0.5", "0.0"],
-        ["4", "3", "7.5", "0.5", "0.0"],
+        ["step", "epoch", "seconds", "train/loss", "lr", "tokens/s"],
+        ["2", "3", "0.0", "9.5", "0.5", "0.0"],
+        ["4", "3", "0.0", "7.5", "0.5", "0.0"],
     ]
 
 
@@ -76,7 +74,7 @@ def test_the_loss_is_the_mean_over_the_tokens_since_the_last_row(path, tmp_path)
     for log in (run, resumed):
         log.train(3, loss=1.0, tokens=70)
     assert table(path) == table(tmp_path / "other.csv")
-    assert table(path)[1][2] == str((5.0 * 10 + 2.0 * 20 + 1.0 * 70) / 100)
+    assert table(path)[1][3] == str((5.0 * 10 + 2.0 * 20 + 1.0 * 70) / 100)
 
 
 def test_batches_whose_loss_is_no_number_are_left_out(path):
@@ -84,9 +82,9 @@ def test_batches_whose_loss_is_no_number_are_left_out(path):
     run = Run(path, every_n_steps=2)
     for step, loss, tokens in ((1, 2.0, 10), (2, math.nan, 7), (3, math.inf, 5), (4, -math.inf, 3), (5, 1.0, 2)):
         run.train(step, loss, tokens)
-    assert [row[2] for row in table(path)[1:]] == ["2.0", "nan"]
+    assert [row[3] for row in table(path)[1:]] == ["2.0", "nan"]
     run.train(6, 4.0, 1)
-    assert table(path)[-1][2] == "2.0"
+    assert table(path)[-1][3] == "2.0"
 
 
 class Devices(SimpleNamespace):
@@ -118,7 +116,7 @@ def test_the_loss_of_several_devices(path, tmp_path):
         resumed.log.on_load_checkpoint(SimpleNamespace(global_rank=rank), None, checkpoint)
         resumed.log.load_state_dict(state)
         resumed.train(3, loss=1.0, tokens=70)
-        assert table(tmp_path / f"{rank}.csv")[-1][2] == str(6 * expected / (3 * 100))
+        assert table(tmp_path / f"{rank}.csv")[-1][3] == str(6 * expected / (3 * 100))
     run.train(3, loss=1.0, tokens=70)
     assert run.log.recent == 6 * 160 / 300
 
@@ -127,7 +125,7 @@ def test_a_state_of_an_older_checkpoint(path):
     run = Run(path)
     run.log.load_state_dict({"loss": 3.0, "sum": 20.0, "tokens": 10})
     run.train(1, loss=1.0, tokens=10)
-    assert table(path)[1][2] == "1.5"
+    assert table(path)[1][3] == "1.5"
 
 
 def test_new_columns_appear(path):
@@ -137,10 +135,10 @@ def test_new_columns_appear(path):
     run.validate(bleu=12.5)
     run.train(2)
     run.validate(bleu=13.5, accuracy=50.0)
-    assert table(path)[0] == ["step", "epoch", "train/loss", "lr", "tokens/s", "val/bleu", "val/accuracy"]
-    assert {len(row) for row in table(path)} == {7}
-    assert [row[5:] for row in table(path)[1:]] == [["", ""], ["12.5", ""], ["", ""], ["13.5", "50.0"]]
-    assert [row[2] for row in table(path)[1:]] == ["2.5", "", "2.5", ""]
+    assert table(path)[0] == ["step", "epoch", "seconds", "train/loss", "lr", "tokens/s", "val/bleu", "val/accuracy"]
+    assert {len(row) for row in table(path)} == {8}
+    assert [row[6:] for row in table(path)[1:]] == [["", ""], ["12.5", ""], ["", ""], ["13.5", "50.0"]]
+    assert [row[3] for row in table(path)[1:]] == ["2.5", "", "2.5", ""]
     assert list(path.parent.iterdir()) == [path], "no temporary file is left"
 
 
@@ -159,7 +157,7 @@ def test_a_resume_drops_what_will_happen_again(path):
     assert [(row["step"], row.get("train/loss")) for row in rows] == [
         *(("1", "1.0"), ("2", "2.0"), ("3", "3.0"), ("4", "38.5"), ("4", None))
     ]
-    assert rows[-1] == {"step": "4", "epoch": "3", "val/chrf": "2.0"}
+    assert rows[-1] == {"step": "4", "epoch": "3", "seconds": "0.0", "val/chrf": "2.0"}
 
 
 def test_a_validation_between_accumulated_batches_is_told_once(path):
@@ -178,12 +176,53 @@ def test_a_validation_between_accumulated_batches_is_told_once(path):
 
 def test_the_check_before_training_and_other_processes_write_nothing(path):
     Run(path, sanity_checking=True).validate(bleu=1.0)
-    assert table(path) == [["step", "epoch"]]
+    assert table(path) == [["step", "epoch", "seconds"]]
     before = path.read_bytes()
     other = Run(path, is_global_zero=False)
     other.train(1)
     other.validate(bleu=1.0)
     assert path.read_bytes() == before
+
+
+def test_the_seconds_go_on_after_a_resume(path, monkeypatch):
+    """With those up to the checkpoint: what was trained after it, and the time between, count nowhere."""
+    now = [100.0]
+    monkeypatch.setattr("seqlab.training.logs.time.perf_counter", lambda: now[0])
+    run = Run(path)
+    run.log.throughput.on_train_start(run.trainer, None)
+    now[0] = 102.04
+    run.train(1)
+    now[0] = 103.5
+    run.validate(bleu=1.0)
+    state = run.log.throughput.state_dict()
+    now[0] = 110.0
+    run.train(2)
+    assert [row["seconds"] for row in read_rows(path)] == ["2.0", "3.5", "10.0"]
+    now[0] = 500.0
+    resumed = Run(path, step=1)
+    resumed.log.throughput.load_state_dict(state)
+    resumed.log.throughput.on_train_start(resumed.trainer, None)
+    now[0] = 504.25
+    resumed.train(2)
+    assert [(row["step"], row["seconds"]) for row in read_rows(path)] == [("1", "2.0"), ("1", "3.5"), ("2", "7.8")]
+    assert table(path)[0][:4] == ["step", "epoch", "seconds", "train/loss"]
+
+
+def test_a_file_of_an_older_version_keeps_its_columns(path):
+    """When its rows were written nobody knows; but where none is left it gets the column."""
+    header = ["step", "epoch", "train/loss", "lr", "tokens/s"]
+    path.write_text(f"{','.join(header)}\n2,0,1.5,0.5,9.0\n4,0,1.25,0.5,9.0\n")
+    run = Run(path, step=3)
+    run.train(4, loss=1.0)
+    run.validate(bleu=2.0)
+    assert table(path) == [
+        [*header, "val/bleu"],
+        ["2", "0", "1.5", "0.5", "9.0", ""],
+        ["4", "3", "1.0", "0.5", "0.0", ""],
+        ["4", "3", "", "", "", "2.0"],
+    ]
+    Run(path, step=1)
+    assert table(path) == [["step", "epoch", "seconds"]]
 
 
 def test_values_come_back_exactly(path):
@@ -225,42 +264,3 @@ def test_throughput(monkeypatch):
     older.load_state_dict({"tokens": 3, "seconds": 4.0})
     assert older.wall == 4
     assert throughput.recent == pytest.approx(0.98 * (0.98 * 60 + 0.02 * 30) + 0.02 * 90)
-
-
-def png_size(path) -> tuple[int, int]:
-    """Width and height, from the file's header."""
-    content = path.read_bytes()
-    assert content[:8] == b"\x89PNG\r\n\x1a\n" and content[12:16] == b"IHDR" and content[-8:-4] == b"IEND"
-    return struct.unpack(">II", content[16:24])
-
-
-@pytest.mark.parametrize("scores, columns, rows", [([], 1, 1), (["bleu"], 2, 1), (["bleu", "perplexity"], 2, 2)])
-def test_curves(path, tmp_path, scores, columns, rows):
-    """One picture with a field for the training loss and one for each score, two abreast."""
-    run = Run(path)
-    for step in range(1, 5):
-        run.train(step, loss=10 / step)
-        if step % 2 == 0 and scores:
-            run.validate(**{name: 1000.0 / step**4 for name in scores})
-    picture = tmp_path / "curves.png"
-    draw_curves(path, picture, "a run")
-    width, height = png_size(picture)
-    assert 500 * columns < width < 900 * columns
-    assert 300 * rows < height < 600 * rows
-    assert picture.stat().st_size > 5000
-
-
-def test_curves_of_nothing(path, tmp_path):
-    """A run that ended before its first row has no picture, and that is no error."""
-    Run(path)
-    draw_curves(path, tmp_path / "curves.png", "a run")
-    draw_curves(tmp_path / "missing.csv", tmp_path / "curves.png", "a run")
-    assert not (tmp_path / "curves.png").exists()
-
-
-def test_curves_of_values_that_are_no_numbers(path, tmp_path):
-    run = Run(path)
-    run.train(1, loss=float("nan"))
-    run.train(2, loss=float("inf"))
-    draw_curves(path, tmp_path / "curves.png", "a run")
-    assert png_size(tmp_path / "curves.png")

@@ -1,6 +1,5 @@
 """The step before training: which batch it takes, that it leaves no trace, and what is said where it does not fit."""
 
-import csv
 import os
 import random
 import subprocess
@@ -21,6 +20,8 @@ from seqlab.data.loader import TrainingBatches
 from seqlab.tasks import LanguageModel, Translation
 from seqlab.training import preflight
 from seqlab.training.preflight import Preflight, largest_batch, optimizer_room, untouched
+
+from ..logs import rows
 
 Fit = Callable[..., str]
 LANGUAGE = [
@@ -60,9 +61,7 @@ def end(run: str) -> tuple[Any, list[dict[str, str]]]:
     del checkpoint["seqlab"]
     callbacks = checkpoint["callbacks"]
     kept = {name: state for name, state in callbacks.items() if not name.startswith(("Throughput", "SaveBest"))}
-    with Path(run, "logs", "metrics.csv").open(newline="") as file:
-        rows = [{**row, "tokens/s": ""} for row in csv.DictReader(file)]
-    return {**checkpoint, "callbacks": kept}, rows
+    return {**checkpoint, "callbacks": kept}, rows(Path(run))
 
 
 def assert_equal(found: Any, expected: Any, where: str = "") -> None:
