@@ -17,8 +17,8 @@ class GRU(RecurrentCell):
         h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 
     K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine translation",
-    EMNLP 2014. Here the reset gate acts after the recurrent product, as in ``torch.nn.GRU``, whose z is 1 - z of the
-    paper.
+    EMNLP 2014, equations 5 to 8. Here the reset gate acts after the recurrent product, as in ``torch.nn.GRU``. The z of
+    J. Chung et al., "Empirical evaluation of gated recurrent neural networks on sequence modeling", 2014, is 1 - z.
 
     Args:
         input_size: Width of the inputs.

@@ -8,6 +8,7 @@ import sys
 from typing import Any, NoReturn
 
 from seqlab.errors import UserError
+from seqlab.registry import nearest
 
 SEARCH = (
     "beam",
@@ -49,7 +50,9 @@ class Arguments(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} -h)")
+        _, unrecognized, names = message.partition("unrecognized arguments: ")
+        close = nearest(names.split()[0].partition("=")[0], self._option_string_actions) if unrecognized else ""
+        raise UserError(f"{message}{close} (see {self.prog} -h)")
 
 
 def write_out(text: str) -> None:

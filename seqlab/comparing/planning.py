@@ -10,6 +10,7 @@ import torch
 from seqlab.comparing.plan import SIDES, Asked, Plan
 from seqlab.comparing.sizes import Counter, solve
 from seqlab.config import Settings, parse
+from seqlab.data.base import SPLITS
 from seqlab.data.loader import TrainingBatches
 from seqlab.errors import UserError
 from seqlab.specs import flat, read_recipe
@@ -50,6 +51,8 @@ def make_plan(asked: Asked, recipe: Path) -> Plan:
     for cell in asked.cells:
         cell_factory(cell)
     checkpoint, data = settings.config.checkpoint, settings.make_data()
+    for split in filter(data.has, SPLITS):
+        data.text(split)  # which says what is wrong with it, once and not for every run
     return Plan(
         asked,
         checksum(recipe),

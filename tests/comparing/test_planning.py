@@ -96,6 +96,12 @@ def test_what_cannot_be_is_told_before(tiny: list[str]) -> None:
         make_plan(asked(tiny, parameters=1000), RECIPE)
 
 
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_corpus_that_is_not_there_is_told_before(tiny: list[str], split: str) -> None:
+    with pytest.raises(UserError, match="no file nowhere.en"):
+        make_plan(asked([*tiny, f"--data.{split}", "nowhere"], budget={"steps": 5}), RECIPE)
+
+
 def test_a_cell_of_one_side_gives_way(tmp_path: Path) -> None:
     text = RECIPE.read_text().replace("  cell: gru\n", "  cell: gru\n  encoder_cell: {name: lstm}\n")
     (tmp_path / "own.yaml").write_text(text)
