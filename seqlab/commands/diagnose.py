@@ -1,6 +1,7 @@
 """``seqlab diagnose``: gradients through time, Jacobians, gates and states, of a run or of cells."""
 
 import argparse
+import os
 import re
 from argparse import Namespace
 from pathlib import Path
@@ -14,8 +15,8 @@ from seqlab.specs import check_range, parse_cell
 
 OF_A_RUN = {"split": "val"}
 OF_CELLS = {"hidden_size": 64, "steps": 100, "seed": 1, "out": Path("diagnosis")}
-ROWS = {True: 16, False: 32}
-"""Defaults, of cells and of a run."""
+ROWS = 16
+"""Default, of cells."""
 MOST = {"rows": 4096, "hidden_size": 4096, "steps": 10_000}
 
 
@@ -38,6 +39,7 @@ def main(argv: list[str]) -> None:
         check_free(given.out)
     else:
         given.run.checkpoint()
+        check_places(given.run)
 
     from seqlab.diagnosis.reports import FOLDER, REPORT, write
     from seqlab.diagnosis.subjects import diagnose_cells, diagnose_run
@@ -61,6 +63,23 @@ def main(argv: list[str]) -> None:
     notes = notes_of(report)
     print("\n".join([heading, LEGEND, "", *aligned(rows_of(report)), "", *notes, *([""] if notes else [])]))
     print("\n".join(written(paths)))
+
+
+def check_places(run: Run) -> None:
+    """Makes sure that a diagnosis may be written into a run, before it is measured.
+
+    Raises:
+        UserError: What stands in its place is no diagnosis, or nothing may be written there.
+    """
+    from seqlab.diagnosis.reports import FOLDER, REPORT
+
+    report, folder = run.path / REPORT, run.path / FOLDER
+    if report.is_dir() or (folder.exists() and not folder.is_dir()):
+        told = f"{report} is a folder" if report.is_dir() else f"{folder} is a file"
+        raise UserError(f"{told}, where a diagnosis is to be written; move it away")
+    for place in (run.path, folder):
+        if place.exists() and not os.access(place, os.W_OK | os.X_OK):
+            raise UserError(f"cannot write to {place}: permission denied")
 
 
 def check_free(folder: Path) -> None:
@@ -96,7 +115,7 @@ def _check(given: Namespace) -> None:
     for name in OF_A_RUN if of_cells else OF_CELLS:
         if getattr(given, name) is not None:
             raise UserError(f"--{name} is for {'a run' if of_cells else 'cells (--cell)'}; leave it out")
-    for name, value in {**(OF_CELLS if of_cells else OF_A_RUN), "rows": ROWS[of_cells]}.items():
+    for name, value in ({**OF_CELLS, "rows": ROWS} if of_cells else OF_A_RUN).items():
         if getattr(given, name) is None:
             setattr(given, name, value)
     for name, most in MOST.items():

@@ -9,6 +9,7 @@ from seqlab.errors import UserError
 from seqlab.evaluation.tables import written
 from seqlab.registry import nearest
 
+NAME = "report.html"
 SUFFIXES = (".html", ".htm")
 
 
@@ -18,6 +19,8 @@ def main(argv: list[str]) -> None:
     _check_path(options.path)
     if options.out is not None:
         _check_out(options.out)
+    elif (options.path / NAME).is_dir():
+        raise UserError(f"{options.path / NAME} is a folder: move it away, or take --out FILE.html")
     folder = options.path if options.out is None else options.out.parent
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to {folder}: permission denied; take another --out FILE.html")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ DIVERGED = re.compile(r"the loss is (nan|-?inf|not finite)|gradient is not finit
 ENDED = "nothing is left to do at step"
 """What a fit says that was killed after its last step."""
 ERROR = "seqlab fit: error: "
+STOPS = (signal.SIGINT, signal.SIGTERM)
+"""Signals by which somebody stops a fit, or the comparison of which it is."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ class Entry:
         if code == 0 and self.run.summary.is_file():
             return "finished", ""
         if code < 0 or code >= 128:
-            return "unfinished", f"ended by signal {-code if code < 0 else code - 128}"
+            number = -code if code < 0 else code - 128
+            return "unfinished", "stopped" if number in STOPS else f"ended by signal {number}"
         said = last_words(self.log)
         if ENDED in said:
             status: Status = "finished"

@@ -8,8 +8,12 @@ from seqlab.data.base import DataModule
 from seqlab.data.streams import Windows
 from seqlab.errors import UserError
 
+ROWS, TOKENS = 32, 8192
+"""Rows and, of running text, tokens where no number of rows is asked for: the loss holds the whole vocabulary for each
+token, so that 32 windows of 1,000 tokens would take more memory than the fit did."""
 
-def batch_of(data: DataModule, split: str, rows: int) -> Any:
+
+def batch_of(data: DataModule, split: str, rows: int | None = None) -> Any:
     """A batch of a split.
 
     Of examples these are some spread evenly over the split, of running text the first windows of as many stretches of
@@ -18,7 +22,7 @@ def batch_of(data: DataModule, split: str, rows: int) -> Any:
     Args:
         data: The data module.
         split: The split.
-        rows: The number of rows.
+        rows: The number of rows; if None 32, but fewer of windows that are long.
 
     Raises:
         UserError: The split has no corpus.
@@ -29,8 +33,10 @@ def batch_of(data: DataModule, split: str, rows: int) -> Any:
     if isinstance(examples, Windows):
         text, length = examples.text, int(getattr(data, "window", examples.windows_K[0]))
         length = min(length, len(text.tokens_S))
-        stretches = max(1, min(rows, len(text.tokens_S) // length))
+        most = min(ROWS, TOKENS // length) if rows is None else rows
+        stretches = max(1, min(most, len(text.tokens_S) // length))
         return Windows(text, stretches, length, resets=examples.resets).batches()[0]
     lengths_N = examples.target_lengths_N
-    index_B = np.unique(np.linspace(0, len(lengths_N) - 1, min(rows, len(lengths_N))).round().astype(np.int64))
+    count = min(rows or ROWS, len(lengths_N))
+    index_B = np.unique(np.linspace(0, len(lengths_N) - 1, count).round().astype(np.int64))
     return examples.batch(index_B, int(lengths_N[index_B].sum()))

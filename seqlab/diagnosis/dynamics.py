@@ -63,8 +63,11 @@ def points_of(real_TB: Tensor, width: int) -> list[tuple[int, int]]:
     return list(dict.fromkeys(points))
 
 
-def spectra(jacobians: list[Tensor]) -> dict[str, Any]:
-    """The singular values of some Jacobians as plain numbers."""
+def spectra(jacobians: list[Tensor]) -> dict[str, Any] | None:
+    """The singular values of some Jacobians as plain numbers; those that are not finite have none, and are left out."""
+    jacobians = [each for each in jacobians if each.isfinite().all()]
+    if not jacobians:
+        return None
     values_PS = torch.stack([torch.linalg.svdvals(each.double()) for each in jacobians]).cpu().numpy()
     ranks_S = np.linspace(0, 1, values_PS.shape[1]) if values_PS.shape[1] > 1 else np.zeros(1)
     spectrum_QP = np.stack([np.interp(QUANTILES, ranks_S, values_S) for values_S in values_PS], 1)

@@ -8,6 +8,7 @@ T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networ
 Shape suffixes: T = time steps, B = rows, D = distances, S = size of a state part.
 """
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,14 @@ REACH, EXPLODES = 0.01, 100.0
 this many times as large."""
 SHARE = 0.5
 """Share of the rows that a distance must have, to count for a verdict."""
+TINY = 1e-250
+"""A gradient below this may soon be too small for a float."""
 BASES = 3
 """Distances among which the first that is not 0 is what the others are compared with: in a few cells the output of a
 step comes from the state before it."""
+
+HELD = 1 << 24
+"""Elements of states over all steps, in rows that are followed at once: what autograd keeps is some ten times that."""
 
 Norms = dict[str, Tensor]
 """Norms ``[D, B]`` of the gradient by each part of the state, NaN where a row has no such distance."""
@@ -40,11 +46,29 @@ def norms_by_distance(stack: RecurrentStack, trace: Trace) -> list[Norms]:
 
     The stack is run again over the inputs that it had, which are taken as given, with a variable of value 0 added to
     every state part after every step; the gradient by that is the one by the part, with the other parts held fixed.
+    Rows do not depend on each other, so that of many only some are followed at once.
 
     Args:
         stack: The stack, as of :func:`~seqlab.diagnosis.layers.in_double`.
         trace: What it was given.
     """
+    steps, rows = trace.x_TBI.shape[:2]
+    most = max(1, HELD // max(1, steps * sum(map(sum, stack.state_sizes))))
+    parts = [_norms(stack, trace.rows(slice(first, first + most))) for first in range(0, max(1, rows), most)]
+    return [
+        {name: _side_by_side([cell[name] for cell in each]) for name in each[0]} for each in zip(*parts, strict=True)
+    ]
+
+
+def _side_by_side(parts: list[Tensor]) -> Tensor:
+    """Norms of some rows and of others, of as many distances as the longest have."""
+    most = max(map(len, parts))
+    padded = [torch.cat([part, part.new_full((most - len(part), part.shape[1]), torch.nan)]) for part in parts]
+    return torch.cat(padded, 1)
+
+
+def _norms(stack: RecurrentStack, trace: Trace) -> list[Norms]:
+    """:func:`norms_by_distance` of all rows at once."""
     taps: list[list[State]] = [[] for _ in stack.cells]
     history: list[list[State]] = [[] for _ in stack.cells]
 
@@ -84,10 +108,17 @@ def norms_by_distance(stack: RecurrentStack, trace: Trace) -> list[Norms]:
         first_B = _first(own_resets(trace.resets_TB, trace.lengths_B, direction), own_B)
         for index in indices:
             cell: Any = stack.cells[index]
-            norms = [[next(gradients).norm(dim=-1) for _ in tap] for tap in taps[index]]
+            norms = [[_norm(next(gradients)) for _ in tap] for tap in taps[index]]
             for name, part in zip(cell.states, zip(*norms, strict=True), strict=True):
                 found[index][name] = _by_distance(torch.stack(part), own_B, first_B)
     return found
+
+
+def _norm(gradient_BS: Tensor) -> Tensor:
+    """The norm of each row, also where the squares of its elements would be too small or too large for a float."""
+    largest_B1 = gradient_BS.abs().amax(-1, keepdim=True)
+    scale_B1 = torch.where(largest_B1 > 0, largest_B1, 1.0)
+    return (gradient_BS / scale_B1).norm(dim=-1) * scale_B1[:, 0]
 
 
 def entries(trace: Trace, direction: int, directions: int) -> tuple[Tensor, Tensor]:
@@ -133,7 +164,7 @@ def summary(norms: Norms) -> dict[str, Any]:
     and long distances have the long rows alone, so that quotients of medians would compare different rows.
     """
     parts = {name: part.double().cpu().numpy() for name, part in norms.items()}
-    whole_DB = np.sqrt(sum(part**2 for part in parts.values()))
+    whole_DB = reduce(np.hypot, parts.values())  # whose squares may be too small for a float
     heads_DB = np.where(np.nan_to_num(whole_DB[:BASES]) > 0, whole_DB[:BASES], 0.0)
     first_B = (heads_DB > 0).argmax(0) if len(heads_DB) else np.zeros(0, dtype=int)
     base_B = heads_DB[first_B, np.arange(len(first_B))]
@@ -158,15 +189,17 @@ def verdict(median: list[float | None], rows: list[int], first: int = 0) -> dict
 
     Returns:
         ``steps``: the largest distance that half of the rows have, D; ``factor``: the geometric mean of the factor per
-        step up to there; ``reach``: the largest distance up to D at which the median is at least 1 % of the first;
-        ``verdict``: ``explodes`` if it is 100 times the first anywhere up to D, ``vanishes`` if the reach is less than
-        D, else ``keeps``. All None where there are no two distances.
+        step up to there, or to where floats end; ``reach``: the largest distance up to D at which the median is at
+        least 1 % of the first; ``verdict``: ``explodes`` if it is 100 times the first anywhere up to D, ``vanishes`` if
+        the reach is less than D, else ``keeps``. All None where there are no two distances.
     """
     steps = max((d for d, count in enumerate(rows) if count >= SHARE * rows[0]), default=0) if rows else 0
     if steps <= first:
         return {"steps": steps, "factor": None, "reach": None, "verdict": None}
     values = [np.inf if value is None else value for value in median[: steps + 1]]
     reach = max(d for d, value in enumerate(values) if value >= REACH or d <= first)
-    factor = ratios(values[steps], values[first], steps - first)
+    last = max(d for d in range(first, steps + 1) if d == first or values[d] > 0)
+    last = last if values[last] < TINY else steps  # what is 0 after that is too small for a float, and not nothing
+    factor = ratios(values[last], values[first], last - first)
     word = "explodes" if max(values) >= EXPLODES else "vanishes" if reach < steps else "keeps"
     return {"steps": steps, "factor": factor, "reach": reach, "verdict": word}

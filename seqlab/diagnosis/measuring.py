@@ -50,7 +50,7 @@ def measure(stack: RecurrentStack, trace: Trace, steps: int = LONG) -> Measured:
     return [
         {
             "gradient": summary(norms),
-            "jacobian": spectra(jacobians) if jacobians else None,
+            "jacobian": spectra(jacobians),
             "saturation": gates.report(),
             "states": states,
         }

@@ -97,7 +97,7 @@ def draw(
     for number, (axis, panel) in enumerate(zip(axes.flat, panels, strict=False)):
         fill(axis, panel)
         handles = {text: line for line, text in zip(*axis.get_legend_handles_labels(), strict=True)} | handles
-        axis.set_title(panel.title, loc="left", fontsize=10)
+        axis.set_title(literal(panel.title), loc="left", fontsize=10)
         axis.set_xlabel(labels[0], fontsize=9)
         axis.set_ylabel(labels[1] if number % columns == 0 else "", fontsize=9)
         axis.tick_params(labelsize=8)
@@ -105,18 +105,23 @@ def draw(
     if handles:
         figure.legend(
             handles.values(),
-            handles.keys(),
+            [literal(text) for text in handles],
             loc="outside lower center",
             ncols=min(4, len(handles)),
             frameon=False,
             fontsize=9,
         )
-    figure.suptitle("\n".join(textwrap.wrap(heading, int(11 * figure.get_figwidth()))), fontsize=11)
+    figure.suptitle("\n".join(textwrap.wrap(literal(heading), int(11 * figure.get_figwidth()))), fontsize=11)
     try:
         with replacing(picture) as file:
             figure.savefig(file, format="png", dpi=130)
     finally:
         pyplot.close(figure)
+
+
+def literal(text: str) -> str:
+    """A text that matplotlib shows as it is, and does not read as a formula: a folder may be called ``a$b$``."""
+    return text.replace("$", r"\$")
 
 
 def numbers(values: Sequence[float | None]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqlab.diagnosis.gradients import REACH
-from seqlab.diagnosis.panels import COLOURS, STYLES, Panel, banded, draw, in_one, numbers, panels_of
+from seqlab.diagnosis.panels import COLOURS, STYLES, Panel, banded, draw, in_one, literal, numbers, panels_of
 
 LEAST = 1e-12
 """Norms below it are left out of the picture, so that others can be told apart."""
@@ -88,7 +88,7 @@ def _saturation(panels: list[Panel], picture: Path, heading: str) -> bool:
                 axis.barh(y, left, color=COLOURS[0], height=0.85, alpha=faded, label=_left(number, panel))
                 axis.barh(y, right, left=1 - right, color=COLOURS[1], height=0.85, alpha=faded, label=_right(number))
                 ticks.append(y)
-                texts.append(f"{name} {series.label}".rstrip())
+                texts.append(literal(f"{name} {series.label}".rstrip()))
         axis.set_yticks(ticks, texts)
         axis.set_ylim(bars - 0.7, -0.7)
         axis.set_xlim(0, 1)
@@ -133,8 +133,9 @@ def _states(panels: list[Panel], picture: Path, heading: str) -> bool:
                     label=f"{name}, {series.label}" if series.label else name,
                 )
         axis.set_xscale("log")
-        everything = np.concatenate([*values, [np.nan]])
-        if np.nanmax(everything) > 20 * np.nanmin(everything):
+        shown = np.concatenate([*values, [np.nan]])
+        shown = shown[~np.isnan(shown)]
+        if shown.size and shown.max() > 20 * shown.min():
             axis.set_yscale("log")
         else:
             axis.set_ylim(bottom=0)

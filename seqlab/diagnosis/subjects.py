@@ -59,8 +59,10 @@ def diagnose_cells(specs: Sequence[str], *, hidden_size: int, steps: int, rows: 
             x_TBH = torch.randn(steps, rows, hidden_size)
             directions_BO = torch.randn(rows, 2 * hidden_size)
             stack = RecurrentStack(partial(_sized, maker, hidden_size), hidden_size)
+            further_BO = torch.randn(rows, max(0, stack.output_size - 2 * hidden_size))
         gradient_TBO = torch.zeros(steps, rows, stack.output_size)
-        gradient_TBO[-1] = nn.functional.normalize(directions_BO[:, : stack.output_size], dim=-1)
+        directions_BO = torch.cat([directions_BO, further_BO], -1)[:, : stack.output_size]
+        gradient_TBO[-1] = nn.functional.normalize(directions_BO, dim=-1)
         state, lengths_B = stack.initial_state(rows, x_TBH), torch.full((rows,), steps)
         given = Trace(x_TBH, state, lengths_B, None, gradient_TBO, finals=None)
         (cell,) = describe(stack, given, untrained=measure(stack, given))["cells"]
@@ -73,7 +75,7 @@ def _sized(maker: Callable[[int, int], RecurrentCell], hidden_size: int, input_s
     return maker(input_size, hidden_size)
 
 
-def diagnose_run(run: Run, flags: Sequence[str], split: str, rows: int) -> dict[str, Any]:
+def diagnose_run(run: Run, flags: Sequence[str], split: str, rows: int | None = None) -> dict[str, Any]:
     """Measures the layers of a run's best checkpoint, and those with the weights that its fit began with, on the same
     rows of a split.
 
@@ -81,7 +83,7 @@ def diagnose_run(run: Run, flags: Sequence[str], split: str, rows: int) -> dict[
         run: The run.
         flags: Flags that change its settings.
         split: The split.
-        rows: Rows of it.
+        rows: Rows of it; see :func:`~seqlab.diagnosis.batches.batch_of` for None.
 
     Returns:
         The report.

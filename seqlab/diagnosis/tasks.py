@@ -42,7 +42,8 @@ def trace_task(task: Task, batch: Any) -> dict[str, Trace]:
             "diagnose"
         )
     for name, each in traces.items():
-        if not each.gradient_TBO.isfinite().all():
+        entering = (each.gradient_TBO, *(part for cell in each.finals or () for part in cell))
+        if not all(part.isfinite().all() for part in entering):
             raise UserError(
                 f"the gradient of the loss by the outputs of {name} is not finite: the weights have diverged"
             )
@@ -59,8 +60,9 @@ def measure_task(task: Task, traces: Mapping[str, Trace], steps: int = LONG) -> 
 def untouched(task: Task) -> Iterator[None]:
     """Within it, a task is in evaluation mode and logs nothing; afterwards its modules and their attributes, such as a
     state that is carried from batch to batch, are what they were, and so is the random state."""
-    before = [(module, dict(vars(module))) for module in task.modules()]
+    before = [(module, dict(vars(module)), dict(module._buffers)) for module in task.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in task.buffers()]
+    drawn = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None  # which isolate_rng leaves out
     try:
         with isolate_rng():
             torch.manual_seed(SEED)
@@ -68,9 +70,13 @@ def untouched(task: Task) -> Iterator[None]:
             vars(task).update(log=_log_nothing, log_dict=_log_nothing)
             yield
     finally:
-        for module, attributes in before:
+        if drawn is not None:
+            torch.mps.set_rng_state(drawn)
+        for module, attributes, held in before:
             vars(module).clear()
             vars(module).update(attributes)
+            module._buffers.clear()
+            module._buffers.update(held)
         with torch.no_grad():
             for buffer, values in buffers:
                 buffer.copy_(values)

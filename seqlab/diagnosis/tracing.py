@@ -39,6 +39,22 @@ class Trace:
     passes: int = 1
     """How many passes the batch took through the stack; this is the longest."""
 
+    def rows(self, chosen: slice) -> "Trace":
+        """That of some rows."""
+
+        def choose(state: StackState) -> StackState:
+            return tuple(tuple(part[chosen] for part in cell) for cell in state)
+
+        return replace(
+            self,
+            x_TBI=self.x_TBI[:, chosen],
+            state=choose(self.state),
+            lengths_B=self.lengths_B[chosen],
+            resets_TB=None if self.resets_TB is None else self.resets_TB[:, chosen],
+            gradient_TBO=self.gradient_TBO[:, chosen],
+            finals=None if self.finals is None else choose(self.finals),
+        )
+
     def like(self, tensor: Tensor) -> "Trace":
         """The same with the dtype and device of a tensor."""
         to = partial(torch.Tensor.to, device=tensor.device)

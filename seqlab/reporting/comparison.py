@@ -1,7 +1,8 @@
 """The report of a comparison."""
 
+import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from seqlab.comparing.plan import FILE, read_plan
@@ -9,35 +10,18 @@ from seqlab.comparing.results import collect, read_results
 from seqlab.comparing.runs import entries
 from seqlab.comparing.tables import Column, cost_columns, notes, number, scores_columns, shown_scores
 from seqlab.errors import UserError
-from seqlab.evaluation.records import read_records
 from seqlab.reporting.curves import comparison_curves
 from seqlab.reporting.diagnosis import cells_diagnosis
+from seqlab.reporting.files import read_scores
 from seqlab.reporting.origins import cells_settings, checkpoints_told, data_told, versions_told
 from seqlab.reporting.page import Block, Code, Missing, Notes, Page, Section, Table, spelled
 from seqlab.reporting.samples import cells_samples
 from seqlab.reporting.sentences import comparison_sentence, ranking
+from seqlab.reporting.shapes import RESULTS as SHAPE
+from seqlab.reporting.shapes import is_number, misfit
 from seqlab.runs import Run
 
 RESULTS = "results.json"
-NUMBER = (int, float)
-MAYBE = (int, float, type(None))
-SHAPE: dict[str, Any] = {
-    **dict.fromkeys(("recipe", "monitor", "mode", "split", "unit", "test", "command"), str),
-    **{"metrics": [str], "seeds": [int], "budget": {str: NUMBER}, "parameters": MAYBE, "versions": {str: str}},
-    "cells": [
-        {
-            **{"cell": str, "parameters": MAYBE, "settings": dict},
-            "runs": [
-                {
-                    **{"seed": int, "path": str, "status": str, "reason": str, "scores": {str: NUMBER}},
-                    **dict.fromkeys(("steps", "seconds", "tokens_per_second", "peak_memory_bytes"), MAYBE),
-                }
-            ],
-            "scores": {str: {"mean": NUMBER, "half_width": MAYBE, "p": MAYBE}},
-        }
-    ],
-}
-"""What is read of the results: types, lists of one kind that are not empty, and mappings with certain keys or any."""
 
 
 def comparison_page(out: Path) -> Page:
@@ -83,29 +67,31 @@ def read_comparison(out: Path) -> dict[str, Any]:
     if not (out / RESULTS).is_file() and (out / FILE).is_file():
         plan = read_plan(out)
         return collect(plan, entries(plan, out), out)
-    results = read_results(out)
-    if wrong := misfit(results, SHAPE):
+    try:
+        results = read_results(out)
+        wrong = misfit(results, SHAPE) or _untrue(results)
+    except RecursionError:  # of brackets without end
+        wrong = "nested too deeply"
+    if wrong:
         raise UserError(f"{out / RESULTS} is damaged ({wrong}): seqlab compare --out {out} writes it again")
     return results
 
 
-def misfit(value: Any, shape: Any, name: str = "") -> str:
-    """Where a value is not of a shape, in words; empty if nowhere."""
-    if isinstance(shape, type | tuple):
-        return "" if isinstance(value, shape) else f"{name} is not as expected"
-    if not isinstance(value, type(shape)):
-        return f"{name or 'it'} is no {'list' if isinstance(shape, list) else 'mapping'}"
-    if isinstance(shape, list):
-        if not value:
-            return f"{name} is empty"
-        checked = [(each, shape[0], f"{name}[{place}]") for place, each in enumerate(value)]
-    elif str in shape:
-        checked = [(each, shape[str], f"{name}.{key}".strip(".")) for key, each in value.items()]
-    else:
-        if absent := [key for key in shape if key not in value]:
-            return f"{name or 'it'} has no {absent[0]}"
-        checked = [(value[key], each, f"{name}.{key}".strip(".")) for key, each in shape.items()]
-    return next((wrong for each, kind, told in checked if (wrong := misfit(each, kind, told))), "")
+def _untrue(results: Mapping[str, Any]) -> str:
+    """What results of the right shape say that no comparison does, in words; empty if nothing.
+
+    A page shows what is in the files that they name, so these lie within the comparison.
+    """
+    if results["mode"] not in ("max", "min"):
+        return "mode is neither max nor min"
+    if not re.fullmatch(r"\w[\w-]*", results["split"]):
+        return "split is not as expected"
+    for cell in results["cells"]:
+        for run in cell["runs"]:
+            path = PurePath(run["path"])
+            if path.is_absolute() or ".." in path.parts or "\0" in run["path"]:
+                return f"the path of {cell['cell']}, seed {run['seed']} is none within it"
+    return ""
 
 
 def _tables(results: Mapping[str, Any]) -> list[Block]:
@@ -137,7 +123,7 @@ def _table(
 def _best(results: Mapping[str, Any], cell: Mapping[str, Any]) -> Mapping[str, Any]:
     """The run of a cell with the best score, or the first where none has it."""
     name = shown_scores(results)[0]
-    scored = [run for run in cell["runs"] if name in run["scores"]]
+    scored = [run for run in cell["runs"] if is_number(run["scores"].get(name))]
     if not scored:
         return cell["runs"][0]
     return (max if results["mode"] == "max" else min)(scored, key=lambda run: run["scores"][name])
@@ -163,7 +149,7 @@ def _runs(results: Mapping[str, Any]) -> Block:
 
 def _origin(results: Mapping[str, Any], out: Path, chosen: Mapping[str, Run]) -> list[Block]:
     label = results["split"]
-    records = {cell: record for cell, run in chosen.items() if (record := read_records(run).get(label))}
+    records = {cell: record for cell, run in chosen.items() if (record := read_scores(run).get(label))}
     data = data_told({label: next(iter(records.values()))}) if records else []
     data = data or [Missing("No run has been scored, so there is no checksum of the data")]
     commands = [results["command"], spelled(["seqlab", "report", out])]

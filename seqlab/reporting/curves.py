@@ -1,12 +1,14 @@
 """Learning curves for a page: a picture for each score, so that they stand one below the other on a narrow screen."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from seqlab.comparing.curves import AXES, LOSS, STEPS, TIME, Band, Curve, band, draw_panel, panels_of
 from seqlab.comparing.runs import Entry
 from seqlab.comparing.tables import number
+from seqlab.diagnosis.panels import literal
 from seqlab.reporting.page import Block, Missing, Pictures
 from seqlab.reporting.pictures import Picture, of_figure
 from seqlab.runs import Run
@@ -16,6 +18,9 @@ SIZE = (5.0, 3.2)
 """Inches; letters are still read where a phone shows it at half of that."""
 LEGEND, ROW = 52, 0.18
 """Letters that a line of the legend has room for, and inches that it adds to the height."""
+
+TOLD = 12
+"""Curves whose ends are told in words."""
 
 
 def comparison_curves(results: Mapping[str, Any], out: Path) -> list[Block]:
@@ -32,7 +37,7 @@ def comparison_curves(results: Mapping[str, Any], out: Path) -> list[Block]:
             for score, bands in panels_of(entries, results, over_time=name == TIME).items():
                 seeds = "mean of the seeds, band from least to most"
                 pictures.append(_panel(score, bands, cells, AXES[name], f"{score} over {_noun(name)}: {seeds}"))
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OverflowError) as error:
         return [Missing(f"The logs of the runs cannot be drawn: {error}")]
     return [Pictures(pictures)] if pictures else [Missing("No run has logged anything yet")]
 
@@ -48,7 +53,7 @@ def run_curves(run: Run) -> list[Block]:
             curve = Curve({step: float(step) for step in points}, points)
             caption = f"{score} over {_noun(STEPS)}"
             pictures.append(_panel(score, {run.path.name: band([curve])}, [run.path.name], AXES[STEPS], caption))
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OverflowError) as error:
         return [Missing(f"{run.metrics.name} cannot be drawn: {error}")]
     return [Pictures(pictures)] if pictures else [Missing(f"The run has logged nothing ({run.metrics.name})")]
 
@@ -61,10 +66,13 @@ def _panel(score: str, bands: Mapping[str, Band], cells: Sequence[str], label: s
     figure = Figure(figsize=(SIZE[0], SIZE[1] + ROW * rows), layout="constrained")
     axis = figure.add_subplot()
     draw_panel(axis, score, bands, cells, label)
+    axis.set_title(literal(score), loc="left", fontsize=10)
     if rows:
-        handles, texts = axis.get_legend_handles_labels()
+        handles, names = axis.get_legend_handles_labels()
+        texts = [literal(name) for name in names]
         figure.legend(handles, texts, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
-    ends = ", ".join(f"{cell} ends at {_told(found)}" for cell, found in bands.items())
+    ends = ", ".join(f"{cell} ends at {_told(found)}" for cell, found in islice(bands.items(), TOLD))
+    ends += f", and {len(bands) - TOLD} more" if len(bands) > TOLD else ""
     return of_figure(figure, f"Line chart of {caption}. {ends}.", caption)
 
 

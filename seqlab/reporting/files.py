@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.errors import UserError
+from seqlab.evaluation.records import read_records
+from seqlab.reporting.shapes import RECORDS, SUMMARY, misfit
 from seqlab.runs import Run
 
 
@@ -23,11 +25,27 @@ def read_summary(run: Run) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(run.summary.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{run.summary} cannot be read: move it away") from error
-    if not isinstance(content, dict) or not isinstance(content.get("scores", {}), dict):
-        raise UserError(f"{run.summary} is not what a fit writes: move it away")
+    if wrong := misfit(content, SUMMARY):
+        raise UserError(f"{run.summary} is not what a fit writes ({wrong}): move it away")
     return content
+
+
+def read_scores(run: Run) -> dict[str, Any]:
+    """The records of a run by their labels; none if it has not been scored.
+
+    Raises:
+        UserError: The file is not one that evaluate wrote.
+    """
+    try:
+        records = read_records(run)
+        wrong = misfit(records, RECORDS)
+    except RecursionError:
+        wrong = "nested too deeply"
+    if wrong:
+        raise UserError(f"{run.scores} is not what evaluate writes ({wrong}): move it away")
+    return records
 
 
 def read_texts(run: Run, label: str) -> dict[str, list[str]]:

@@ -78,7 +78,7 @@ def checkpoints_told(records: Mapping[str, Mapping[str, Any]]) -> list[Block]:
         [
             name,
             f"{told.get('file', '')}, step {told.get('step', '?')}, {told.get('weights', '')} weights",
-            told["sha256"],
+            str(told["sha256"]),
         ]
         for name, record in records.items()
         if isinstance(told := record.get("checkpoint"), Mapping) and "sha256" in told

@@ -14,8 +14,8 @@ LARGEST_SVG = 120_000
 SHARP = 160
 """Pixels in an inch of a picture that is drawn in pixels."""
 CSS_INCH = 96
-PNG, HEAD = b"\x89PNG\r\n\x1a\n", 24
-"""What a PNG file begins with, and how many bytes tell its size."""
+PNG, HEAD, END = b"\x89PNG\r\n\x1a\n", 24, b"IEND\xaeB`\x82"
+"""What a PNG file begins with, how many bytes tell its size, and what it ends with."""
 
 
 class Picture(NamedTuple):
@@ -55,12 +55,12 @@ def of_figure(figure: "Figure", alt: str, caption: str) -> Picture:
 
 
 def of_file(path: Path, alt: str, caption: str) -> Picture | None:
-    """A PNG file; None where it is none, or cannot be read."""
+    """A PNG file; None where it is none, is cut off, or cannot be read."""
     try:
         content = path.read_bytes()
     except OSError:
         return None
-    if not content.startswith(PNG) or len(content) < HEAD:
+    if not content.startswith(PNG) or not content.endswith(END) or len(content) < HEAD + len(END):
         return None
     return _of_png(content, alt, caption, 130)
 

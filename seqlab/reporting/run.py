@@ -6,12 +6,11 @@ from typing import Any
 
 from seqlab.comparing.tables import MEBIBYTE
 from seqlab.decoding.search import Search
-from seqlab.evaluation.records import read_records
 from seqlab.evaluation.tables import half_width, intervals_told
 from seqlab.evaluation.tables import number as score_number
 from seqlab.reporting.curves import run_curves
 from seqlab.reporting.diagnosis import run_diagnosis
-from seqlab.reporting.files import has_model, read_summary
+from seqlab.reporting.files import has_model, read_scores, read_summary
 from seqlab.reporting.origins import checkpoints_told, data_told, run_settings, settings_of, versions_told
 from seqlab.reporting.page import Block, Code, Missing, Notes, Page, Section, Table, spelled
 from seqlab.reporting.samples import from_model, run_samples
@@ -40,7 +39,7 @@ def run_page(run: Run, *, model: bool = True) -> Page:
     Raises:
         UserError: Its scores or its summary are not what seqlab writes.
     """
-    records, summary = read_records(run), read_summary(run)
+    records, summary = read_scores(run), read_summary(run)
     settings = settings_of(run)
     labels = sorted(records, key=lambda label: label != "test") or ["test", "val"]
     samples = run_samples(run, labels)

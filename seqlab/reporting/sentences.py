@@ -8,6 +8,7 @@ from seqlab.comparing.tables import number, shown_scores
 from seqlab.evaluation.comparison import LEVEL
 from seqlab.evaluation.tables import half_width
 from seqlab.evaluation.tables import number as score_number
+from seqlab.reporting.shapes import is_number
 
 LEAST = 0.0001
 """A p-value below this is told as such."""
@@ -35,7 +36,7 @@ def comparison_sentence(results: Mapping[str, Any]) -> str:
 
 def ranking(results: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """The cells that have a score, the best first."""
-    scored = [cell for cell in results["cells"] if name in cell["scores"]]
+    scored = [cell for cell in results["cells"] if name in cell["scores"] and is_number(cell["scores"][name]["mean"])]
     return sorted(scored, key=lambda cell: cell["scores"][name]["mean"], reverse=results["mode"] == "max")
 
 
@@ -51,7 +52,7 @@ def _beside(best: Sequence[Mapping[str, Any]], rest: Sequence[Mapping[str, Any]]
     if first not in (*best, other):
         return told
     p_value = (other if first in best else best[0])["scores"][name]["p"]
-    if p_value is None:
+    if not is_number(p_value):
         return f"{told}, which is not tested"
     spelled = f"p {f'= {p_value:.4f}' if p_value >= LEAST else f'< {LEAST}'}, {results['test']}"
     return f"{told}, and the difference is {'' if p_value < LEVEL else 'not '}significant ({spelled})"

@@ -294,7 +294,7 @@ def test_sigterm_saves_the_step(recipe: Path, seqlab: Seqlab, tmp_path: Path) ->
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143 and f"SIGTERM: go on with: seqlab compare --out {out}" in stderr
-    assert "gru, seed 1: unfinished: ended by signal 15" in stderr and "go on from step" in (
+    assert "gru, seed 1: unfinished: stopped" in stderr and "go on from step" in (
         metrics.parent.parent.with_name("seed-1.log").read_text()
     )
     assert "gru, seed 1: goes on" in compare(seqlab, out)

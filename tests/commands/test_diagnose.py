@@ -180,3 +180,20 @@ def test_help_loads_no_torch(capfd: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         main(["diagnose", "-h"])
     assert "seqlab diagnose --cell NAME[,NAME...]" in capfd.readouterr().out
+
+
+def test_what_stands_in_its_place_is_told_before_anything_is_measured(
+    here: Here, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqlab.diagnosis.subjects.diagnose_run", lambda *a: pytest.fail("measured"))
+    (model / "diagnosis").touch()
+    assert here("diagnose", model) == (
+        2,
+        "",
+        f"seqlab diagnose: error: {model / 'diagnosis'} is a file, where a diagnosis is to be written; move it away\n",
+    )
+    (model / "diagnosis").unlink()
+    (model / "diagnosis.json").mkdir()
+    code, _, stderr = here("diagnose", model)
+    assert code == 2 and "diagnosis.json is a folder, where a diagnosis is to be written" in stderr
+    assert not (model / "diagnosis").exists()

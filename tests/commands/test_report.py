@@ -63,6 +63,9 @@ def test_bad_input(here: Here, tmp_path: Path) -> None:
     (out / "results.json").write_text("<html>")
     assert "holds no results of a comparison (results.json)" in told(here, out)
     assert "is a folder: name a file, such as" in told(here, run, "--out", tmp_path)
+    (run / "report.html").mkdir()
+    assert told(here, run) == f"{run / 'report.html'} is a folder: move it away, or take --out FILE.html"
+    (run / "report.html").rmdir()
     assert "is no name of a page: end it in .html" in told(here, run, "--out", tmp_path / "report.pdf")
     assert f"there is no folder {tmp_path / 'no'}; make it" in told(here, run, "--out", tmp_path / "no" / "report.html")
     assert "the following arguments are required" in told(here)

@@ -80,3 +80,11 @@ def test_states_over_long_inputs_are_those_of_the_cell() -> None:
         sizes.append(float(h.square().mean().sqrt()))
     assert found["step"] == list(range(1, 13))
     assert found["parts"]["h"] == pytest.approx(sizes, rel=1e-5)
+
+
+def test_a_jacobian_that_is_not_finite_has_no_singular_values() -> None:
+    """A state that has left all bounds has such ones, and an SVD refuses them."""
+    broken = torch.full((2, 2), torch.nan)
+    found = spectra([broken, torch.diag(torch.tensor([3.0, 2.0]))])
+    assert found is not None and (found["points"], found["largest"], found["smallest"]) == (1, 3, 2)
+    assert spectra([broken]) is None and spectra([]) is None

@@ -16,6 +16,7 @@ from seqlab.cells.elman import Elman
 from seqlab.cells.gru import GRU
 from seqlab.cells.lstm import LSTM
 from seqlab.cells.rrnn import RRNN
+from seqlab.diagnosis import gradients
 from seqlab.diagnosis.gradients import entries, norms_by_distance, summary, verdict
 from seqlab.diagnosis.layers import in_double
 from seqlab.diagnosis.tracing import Trace, trace
@@ -271,3 +272,28 @@ def test_summary_by_hand() -> None:
 def test_verdicts(median: list, rows: list, first: int, expected: tuple) -> None:
     found = verdict(median, rows, first)
     assert (found["steps"], found["reach"], found["verdict"]) == expected
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_rows_that_are_followed_apart_give_the_same(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """With unequal lengths, resets, final states and a row of nothing."""
+    stack = made(LSTM, 2, bidirectional=True)
+    output = random(T, B, stack.output_size, seed=6) * (torch.arange(T)[:, None] < LENGTHS)[..., None]
+    finals = tuple((random(B, H, seed=n), random(B, H, seed=n + 9)) for n in range(4))
+    resets_TB = torch.zeros(T, B, dtype=torch.bool).index_put(
+        (torch.tensor([4]), torch.tensor([0])), torch.tensor(True)
+    )
+    x_TBI = random(T, B, I, seed=7)
+    given = Trace(x_TBI, stack.initial_state(B, x_TBI), LENGTHS, resets_TB, output, finals)
+    together = norms_by_distance(in_double(stack), given)
+    monkeypatch.setattr(gradients, "HELD", most * T * 8 * H + 1)
+    calls = []
+    monkeypatch.setattr(
+        gradients, "_norms", lambda *a, own=gradients._norms: calls.append(a[1].x_TBI.shape[1]) or own(*a)
+    )
+    apart = norms_by_distance(in_double(stack), given)
+    assert calls == {1: [1, 1, 1, 1], 2: [2, 2], 3: [3, 1]}[most]
+    for one, other in zip(together, apart, strict=True):
+        for name, norms_DB in one.items():
+            torch.testing.assert_close(other[name], norms_DB, equal_nan=True)
+            assert norms_DB.nan_to_num().max() > 0

@@ -22,12 +22,14 @@ class Messy(Task):
         self.layers = RecurrentStack(lambda size: GRU(size, 3), 2) if layers else None
         self.norm, self.frozen = nn.BatchNorm1d(2), nn.Dropout().eval()
         self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("last", torch.ones(2))
         self.carried: Tensor | None = None
 
     def loss(self, batch: Tensor) -> Tensor:
         assert not self.training and not self.norm.training
         self.log("x", 1.0)
         self.count += 1
+        self.last = self.last + 1  # another tensor in its place
         noise = torch.randn(()) + np.random.rand() + random.random()
         self.carried = noise
         if self.layers is None:
@@ -48,7 +50,7 @@ def test_nothing_of_a_task_changes() -> None:
     found = trace_task(task, batch)
     assert found["layers"].gradient_TBO.shape == (4, 3, 3)
     assert task.training and task.layers.training and not task.frozen.training
-    assert task.carried is kept and task.count == 0 and task.layers.engine is None
+    assert task.carried is kept and task.count == 0 and task.last.tolist() == [1, 1] and task.layers.engine is None
     assert torch.equal(states[0], torch.get_rng_state()) and states[2] == random.getstate()
     assert np.array_equal(states[1], np.random.get_state()[1])
     assert "log" not in vars(task) and all(parameter.grad is None for parameter in task.parameters())
@@ -72,3 +74,21 @@ def test_what_cannot_be_diagnosed_says_so() -> None:
     diverged.factor = float("nan")
     with pytest.raises(UserError, match=r"^the gradient of the loss by the outputs of layers is not finite: the"):
         trace_task(diverged, torch.zeros(4, 3, 2))
+
+
+def test_the_random_state_of_a_mac_gpu_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which Lightning leaves out, and ``torch.manual_seed`` sets."""
+    state = [torch.tensor([7])]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state[0])
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda value: state.append(value))
+    with untouched(Messy()):
+        state[0] = torch.tensor([8])
+    assert state[1].tolist() == [7]
+
+
+def test_final_states_without_a_gradient_that_is_a_number() -> None:
+    task = Messy()
+    task.loss = lambda batch: task.layers(batch)[1][0][0].sum() * float("nan")
+    with pytest.raises(UserError, match=r"^the gradient of the loss by the outputs of layers is not finite: the"):
+        trace_task(task, torch.zeros(4, 3, 2))

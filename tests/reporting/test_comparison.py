@@ -122,6 +122,12 @@ def test_before_any_run_has_ended(tmp_path: Path) -> None:
         (lambda found: found["cells"][0]["scores"]["test/bleu"].update(mean=None), "test/bleu.mean is not as expected"),
         (lambda found: found.update(metrics=[]), "metrics is empty"),
         (lambda found: found.update(cells=[]), "cells is empty"),
+        (lambda found: found.update(mode="best"), "mode is neither max nor min"),
+        (lambda found: found.update(split="../x"), "split is not as expected"),
+        (lambda found: found["cells"][0]["runs"][1].update(path="/etc"), "the path of lstm, seed 2 is none within it"),
+        (lambda found: found["cells"][0]["runs"][1].update(path="a/../../b"), "lstm, seed 2 is none within it"),
+        (lambda found: found["cells"][0]["runs"][0].update(path="a\0b"), "lstm, seed 1 is none within it"),
+        (lambda found: found["cells"][0]["runs"][1].update(seconds=10**400), "seconds is not as expected"),
     ],
 )
 def test_damaged_results(tmp_path: Path, damage: Any, line: str) -> None:
@@ -132,7 +138,7 @@ def test_damaged_results(tmp_path: Path, damage: Any, line: str) -> None:
         read_comparison(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 7}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 7}', "[" * 100_000])
 def test_foreign_results(tmp_path: Path, content: str) -> None:
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(UserError, match="results"):
@@ -182,4 +188,7 @@ def test_the_sentence() -> None:
     assert told({"a": 31.0}) == "a reaches bleu 31.00 ± 1.00 on test."
     assert told({"b": 45.0, "a": 31.0}, mode="min").startswith(f"{best}; b has 45.00")
     assert told({"b": None, "a": 31.0, "c": 30.0}) == f"{best}; c has 30.00 ± 1.00; of 3 runs 1 failed."
+    nan = float("nan")
+    assert told({"b": nan, "a": 31.0, "c": 30.0}, {"a": nan}).startswith(f"{best}; c has 30.00")
+    assert told({"b": 30.0, "a": 31.0}, {"a": nan}) == f"{best}; b has 30.00 ± 1.00, which is not tested."
     assert told({"a": None, "b": None}) == "No run has finished: 2 failed."

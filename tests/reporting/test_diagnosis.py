@@ -1,5 +1,6 @@
 """What was diagnosed of runs, within their reports."""
 
+import json
 from base64 import b64decode
 from pathlib import Path
 
@@ -54,8 +55,25 @@ def test_what_cannot_be_read(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_p
     (run.path / FOLDER).mkdir(parents=True)
     (run.path / FOLDER / TRAINING).write_bytes((diagnosed[0].path / FOLDER / "gradients.png").read_bytes())
     (run.path / FOLDER / "jacobian.png").write_bytes(b"\x89PNG")
-    (pictures,) = run_diagnosis(run)
+    pictures, missing = run_diagnosis(run)
     assert isinstance(pictures, Pictures) and len(pictures.pictures) == 1
-    (run.path / REPORT).write_text('{"stacks": [1]}')
-    missing, _ = run_diagnosis(run)
-    assert isinstance(missing, Missing) and "diagnosis.json cannot be read" in missing.text
+    assert "table" not in pictures.pictures[0].alt  # which has none of its numbers
+    assert missing == Missing(f"Left out, since it is damaged: {run.path / FOLDER / 'jacobian.png'}")
+    whole = (diagnosed[0].path / REPORT).read_text()
+    other = whole.replace('"format":1', '"format":2')
+    for content in ('{"stacks": [1]}', "[", "[]", "NaN", "[" * 100_000, '{"format":1,"stacks":[]}', other):
+        (run.path / REPORT).write_text(content)
+        missing = run_diagnosis(run)[0]
+        assert isinstance(missing, Missing) and "diagnosis.json cannot be read" in missing.text, content
+    table, _, missing, pictures, _ = cells_diagnosis({"elman": diagnosed[0], "gru": run})
+    assert len(table.rows) == 1 and len(pictures.pictures) == 2  # the others are still shown
+    assert isinstance(missing, Missing)
+
+
+def test_what_a_diagnosis_was_made_with_is_told(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_path: Path) -> None:
+    run, content = Run(tmp_path / "run"), json.loads((diagnosed[0].path / REPORT).read_text())
+    run.path.mkdir()
+    head = {"checkpoint": {"file": "best.ckpt", "step": 1200}, "split": "val", "rows": 7}
+    (run.path / REPORT).write_text(json.dumps(content | head))
+    _, notes, _ = run_diagnosis(run)
+    assert isinstance(notes, Notes) and notes.lines[0] == "measured with best.ckpt of step 1,200, on 7 rows of val"

@@ -130,3 +130,38 @@ def test_a_damaged_checkpoint_loses_only_what_needs_it(copied: Path, tmp_path: P
     assert isinstance(blocks(page, "Scores")[0], Table) and of_kind(blocks(page, "Sample outputs"), Samples)
     (missing,) = blocks(page, "Attention")
     assert "Left out, since the model cannot be used" in missing.text and "best.ckpt" in missing.text
+
+
+@pytest.mark.parametrize(
+    "file, content, line",
+    [
+        ("summary.json", '{"parameters": "many"}', "parameters is not as expected"),
+        ("summary.json", '{"scores": {"val/x": "a"}}', "scores.val/x is not as expected"),
+        ("summary.json", '{"engines": []}', "engines is no mapping"),
+        ("summary.json", '{"steps": 1%s}' % ("0" * 400), "steps is not as expected"),
+        ("summary.json", '{"engines": {"encoder": 3}}', "engines.encoder is no list"),
+        ("summary.json", "[" * 100_000, "cannot be read"),
+        ("scores.json", '{"test": {"scores": []}}', "test.scores is no mapping"),
+        ("scores.json", '{"test": {"scores": {"a": {"value": "x"}}}}', "test.scores.a.value is not as expected"),
+        ("scores.json", '{"test": {"scores": {"a": {"value": 1, "interval": {}}}}}', "interval has no half_width"),
+        ("scores.json", '{"test": {"scores": {}, "decoding": []}}', "test.decoding is not as expected"),
+        ("scores.json", "[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_files_of_another_shape(tmp_path: Path, file: str, content: str, line: str) -> None:
+    run = Run(make_run(tmp_path / "run"))
+    (run.path / file).write_text(content)
+    with pytest.raises(UserError, match=rf"{file} .*{line}.*: move it away"):
+        run_page(run)
+
+
+def test_odd_logs_and_scores_do_no_harm(tmp_path: Path) -> None:
+    run = Run(make_run(tmp_path / "$\\frac$"))
+    assert len(blocks(run_page(run), "Learning curves")[0].pictures) == 2
+    run.metrics.write_text("step,train/loss\n1e400,2\n")
+    run.scores.write_text('{"test": {"scores": {}, "checkpoint": {"sha256": null}}}')
+    run.summary.write_text('{"best_step": null, "engines": {"encoder": []}}')
+    page = run_page(run)
+    (missing,) = blocks(page, "Learning curves")
+    assert isinstance(missing, Missing) and missing.text.startswith("metrics.csv cannot be drawn: ")
+    assert not Parsed(page.html()).wrong
