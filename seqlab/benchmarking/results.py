@@ -7,9 +7,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seqlab.plots import BLUE
+
 TRAINING, FORWARD = "training step", "forward"
 """The work that is timed: a forward and a backward pass, or a forward pass alone, without gradients."""
-BLUE, GREY, BLACK = "#0072B2", "#AAAAAA", "#000000"  # blue is one of Okabe and Ito's colours, for the colour-blind
+GREY, BLACK = "#AAAAAA", "#000000"
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 30, 50, 100, 200, 500)
 NEAR_TICKS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2, 2.5)
 """For ratios that are all within a factor of 2.5."""

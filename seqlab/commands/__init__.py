@@ -49,9 +49,15 @@ class Arguments(argparse.ArgumentParser):
             "--max_length", type=int, metavar="N", help="the most (default without one: twice the source's and ten)"
         )
 
+    def meant(self, argument: str) -> str:
+        """``; did you mean '--x'?`` where an argument is nearly a flag, else an empty string."""
+        known = [name.lstrip("-") for name in self._option_string_actions]
+        close = nearest(argument.partition("=")[0].lstrip("-"), known) if argument.startswith("--") else ""
+        return close.replace("mean '", "mean '--")
+
     def error(self, message: str) -> NoReturn:
         _, unrecognized, names = message.partition("unrecognized arguments: ")
-        close = nearest(names.split()[0].partition("=")[0], self._option_string_actions) if unrecognized else ""
+        close = self.meant(names.split()[0]) if unrecognized else ""
         raise UserError(f"{message}{close} (see {self.prog} -h)")
 
 

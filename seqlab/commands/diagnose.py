@@ -9,6 +9,7 @@ from pathlib import Path
 from seqlab import registry
 from seqlab.commands import Arguments
 from seqlab.commands.evaluate import split_flags
+from seqlab.comparing.plan import FILE as COMPARISON
 from seqlab.errors import UserError
 from seqlab.runs import Run
 from seqlab.specs import check_range, parse_cell
@@ -17,28 +18,31 @@ OF_A_RUN = {"split": "val"}
 OF_CELLS = {"hidden_size": 64, "steps": 100, "seed": 1, "out": Path("diagnosis")}
 ROWS = 16
 """Default, of cells."""
+CELLS = ("--cell", "--cells")
 MOST = {"rows": 4096, "hidden_size": 4096, "steps": 10_000}
 
 
 def main(argv: list[str]) -> None:
     """Measures a run or cells, draws pictures and prints a table."""
-    of_cells = any(flag.partition("=")[0] == "--cell" for flag in argv)
+    of_cells = any(flag.partition("=")[0] in CELLS for flag in argv)
     flags, settings = (argv, []) if of_cells else split_flags(argv)
     if of_cells and (dotted := [flag for flag in argv if flag.startswith("--") and "." in flag.partition("=")[0]]):
         raise UserError(f"{dotted[0].partition('=')[0]} is a setting of a run; leave it out")
     parser = _parser()
     given, unknown = parser.parse_known_intermixed_args(flags)
     if unknown:
-        if given.run is not None and not of_cells:
+        own = parser.meant(unknown[0])
+        if given.run is not None and not of_cells and not own and unknown[0].startswith("-"):
             given.run.settings([*settings, *unknown], prog=f"seqlab diagnose {given.run}")  # says what may be meant
-        raise UserError(f"unrecognized arguments: {' '.join(unknown)} (see {parser.prog} -h)")
+        more = "" if unknown[0].startswith("-") else " (one run at a time)"
+        raise UserError(f"unrecognized arguments: {' '.join(unknown)}{more}{own} (see {parser.prog} -h)")
     _check(given)
     if of_cells:
         for spec in given.cell:
             registry.find(registry.CELLS, parse_cell(spec)[0])
         check_free(given.out)
     else:
-        given.run.checkpoint()
+        _check_run(given.run)
         check_places(given.run)
 
     from seqlab.diagnosis.reports import FOLDER, REPORT, write
@@ -63,6 +67,17 @@ def main(argv: list[str]) -> None:
     notes = notes_of(report)
     print("\n".join([heading, LEGEND, "", *aligned(rows_of(report)), "", *notes, *([""] if notes else [])]))
     print("\n".join(written(paths)))
+
+
+def _check_run(run: Run) -> None:
+    """Makes sure that a run can be measured.
+
+    Raises:
+        UserError: It has no checkpoint, or is something else.
+    """
+    if (run.path / COMPARISON).is_file():
+        raise UserError(f"{run} is a comparison: name one of its runs, such as {run.path / 'runs'}/CELL/seed-1")
+    run.checkpoint()
 
 
 def check_places(run: Run) -> None:
@@ -112,6 +127,10 @@ def _check(given: Namespace) -> None:
     if given.run is not None and given.cell is not None:
         raise UserError(f"{given.run} and --cell: give a run or cells, not both")
     of_cells = given.cell is not None
+    if of_cells and (twice := [spec for spec in given.cell if given.cell.count(spec) > 1]):
+        raise UserError(f"--cell names {twice[0]} twice")
+    if given.steps is not None and given.steps == 1:
+        raise UserError("--steps 1: from a single step there is no way back; take two or more")
     for name in OF_A_RUN if of_cells else OF_CELLS:
         if getattr(given, name) is not None:
             raise UserError(f"--{name} is for {'a run' if of_cells else 'cells (--cell)'}; leave it out")
@@ -137,7 +156,7 @@ def _parser() -> Arguments:
     parser.add_argument("run", metavar="RUN", type=Run, nargs="?", help="directory of a run")
     parser.add_argument("--split", choices=("val", "test", "train"), help="what a run is measured on (val)")
     parser.add_argument("--rows", type=int, metavar="N", help="sequences (32; of cells 16)")
-    parser.add_argument("--cell", type=_list, metavar="NAMES", help="cells, with commas between them")
+    parser.add_argument(*CELLS, dest="cell", type=_list, metavar="NAMES", help="cells, with commas between them")
     parser.add_argument("--hidden_size", type=int, metavar="N", help="hidden size of the cells (64)")
     parser.add_argument("--steps", type=int, metavar="N", help="steps of their inputs (100)")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of their weights and inputs (1)")
@@ -155,4 +174,4 @@ def _list(text: str) -> list[str]:
             specs.append(part.strip())
     if not specs:
         raise argparse.ArgumentTypeError(f"{text!r} names no cell")
-    return list(dict.fromkeys(specs))
+    return specs

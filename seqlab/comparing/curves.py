@@ -7,12 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqlab.comparing.runs import Entry
+from seqlab.plots import COLOURS, MARKERS, STYLES, legend_below, literal
 from seqlab.training.logs import read_rows
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, which colour-blind readers tell apart."""
-STYLES = ("-", "--", "-.", ":")
-MARKERS = "osD^vPX"
 STEPS, TIME = "curves-steps.png", "curves-time.png"
 AXES = {STEPS: "optimizer step", TIME: "minutes of training"}
 LOSS = "train/loss"
@@ -61,18 +58,8 @@ def draw_curves(entries: Sequence[Entry], results: Mapping[str, Any], out: Path)
         cells = [cell["cell"] for cell in results["cells"]]
         for axis, (score, bands) in zip(axes.flat, panels.items(), strict=True):
             draw_panel(axis, score, bands, cells, label)
-        handles = {
-            text: line for axis in axes.flat for line, text in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(
-            handles.values(),
-            handles.keys(),
-            loc="outside lower center",
-            ncols=min(4, len(handles)),
-            frameon=False,
-            fontsize=9,
-        )
-        figure.suptitle(f"{results['recipe']}: mean of seeds, band from least to most", fontsize=11)
+        legend_below(figure, axes.flat)
+        figure.suptitle(f"{literal(results['recipe'])}: mean of seeds, band from least to most", fontsize=11)
         figure.savefig(out / name, dpi=130)
         pyplot.close(figure)
         pictures.append(out / name)
@@ -163,7 +150,7 @@ def draw_panel(axis: Any, score: str, bands: Mapping[str, Band], cells: Sequence
         )
     if "perplexity" in score and 0 < 10 * low < high:
         axis.set_yscale("log")
-    axis.set_title(score, loc="left", fontsize=10)
+    axis.set_title(literal(score), loc="left", fontsize=10)
     axis.set_xlabel(label, fontsize=9)
     axis.xaxis.set_major_locator(MaxNLocator(integer=label == AXES[STEPS]))
     axis.grid(alpha=0.3)

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from seqlab.cells.base import RecurrentCell, State
 from seqlab.diagnosis.layers import one_step, own_resets, run_layers
-from seqlab.diagnosis.numbers import quantiles, ratios
+from seqlab.diagnosis.numbers import plain, quantiles, ratios
 from seqlab.diagnosis.tracing import Trace
 from seqlab.recurrence.between import Between
 from seqlab.recurrence.stack import RecurrentStack
 
-REACH, EXPLODES = 0.01, 100.0
-"""A gradient reaches as far as its median is at least this share of what it is at distance 0; it explodes where it is
-this many times as large."""
+REACH, KEEPS, EXPLODES = 0.01, 0.1, 100.0
+"""A gradient reaches as far as its median is at least the first share of what it is at distance 0; it is kept where the
+second is left at the largest distance, and explodes where it is the third times as large."""
 SHARE = 0.5
 """Share of the rows that a distance must have, to count for a verdict."""
 TINY = 1e-250
@@ -190,16 +190,22 @@ def verdict(median: list[float | None], rows: list[int], first: int = 0) -> dict
     Returns:
         ``steps``: the largest distance that half of the rows have, D; ``factor``: the geometric mean of the factor per
         step up to there, or to where floats end; ``reach``: the largest distance up to D at which the median is at
-        least 1 % of the first; ``verdict``: ``explodes`` if it is 100 times the first anywhere up to D, ``vanishes`` if
-        the reach is less than D, else ``keeps``. All None where there are no two distances.
+        least 1 % of the first; ``left``: what the median is at D; ``verdict``: ``explodes`` if it is 100 times the
+        first anywhere up to D, ``vanishes`` if the reach is less than D, ``fades`` if less than 10 % is left at D, else
+        ``keeps``. All None where there are no two distances.
     """
     steps = max((d for d, count in enumerate(rows) if count >= SHARE * rows[0]), default=0) if rows else 0
     if steps <= first:
-        return {"steps": steps, "factor": None, "reach": None, "verdict": None}
+        return {"steps": steps, "factor": None, "reach": None, "left": None, "verdict": None}
     values = [np.inf if value is None else value for value in median[: steps + 1]]
     reach = max(d for d, value in enumerate(values) if value >= REACH or d <= first)
     last = max(d for d in range(first, steps + 1) if d == first or values[d] > 0)
     last = last if values[last] < TINY else steps  # what is 0 after that is too small for a float, and not nothing
     factor = ratios(values[last], values[first], last - first)
-    word = "explodes" if max(values) >= EXPLODES else "vanishes" if reach < steps else "keeps"
-    return {"steps": steps, "factor": factor, "reach": reach, "verdict": word}
+    if max(values) >= EXPLODES:
+        word = "explodes"
+    elif reach < steps:
+        word = "vanishes"
+    else:
+        word = "keeps" if values[steps] >= KEEPS else "fades"
+    return {"steps": steps, "factor": factor, "reach": reach, "left": plain(values[steps]), "verdict": word}

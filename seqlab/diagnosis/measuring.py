@@ -12,7 +12,7 @@ from seqlab import registry
 from seqlab.cells.base import RecurrentCell, State
 from seqlab.diagnosis.dynamics import LONG, long_states, points_of, spectra, step_jacobian
 from seqlab.diagnosis.gates import BOUNDS, GateStatistics
-from seqlab.diagnosis.gradients import EXPLODES, REACH, SHARE, norms_by_distance, summary
+from seqlab.diagnosis.gradients import EXPLODES, KEEPS, REACH, SHARE, norms_by_distance, summary
 from seqlab.diagnosis.layers import cell_names, in_double, run_layers
 from seqlab.diagnosis.tracing import Trace
 from seqlab.recurrence.between import Between
@@ -22,6 +22,7 @@ Measured = list[dict[str, Any]]
 """For each cell of a stack what was measured of it."""
 THRESHOLDS = {
     "reach": REACH,
+    "keeps": KEEPS,
     "explodes": EXPLODES,
     "rows": SHARE,
     "saturation": {name: [low, high if high < torch.inf else None] for name, (low, high) in BOUNDS.items()},

@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqlab.files import replacing
+from seqlab.plots import COLOURS, STYLES, legend_below, literal
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, which colour-blind readers tell apart."""
-STYLES = ("-", "--", "-.", ":")
 WHEN = ("trained", "untrained")
 
 
@@ -93,35 +91,20 @@ def draw(
     figure, axes = pyplot.subplots(rows, columns, figsize=(wide, height * rows), squeeze=False, layout="constrained")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    handles: dict[str, Any] = {}
     for number, (axis, panel) in enumerate(zip(axes.flat, panels, strict=False)):
         fill(axis, panel)
-        handles = {text: line for line, text in zip(*axis.get_legend_handles_labels(), strict=True)} | handles
         axis.set_title(literal(panel.title), loc="left", fontsize=10)
         axis.set_xlabel(labels[0], fontsize=9)
         axis.set_ylabel(labels[1] if number % columns == 0 else "", fontsize=9)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
-    if handles:
-        figure.legend(
-            handles.values(),
-            [literal(text) for text in handles],
-            loc="outside lower center",
-            ncols=min(4, len(handles)),
-            frameon=False,
-            fontsize=9,
-        )
+    legend_below(figure, axes.flat)
     figure.suptitle("\n".join(textwrap.wrap(literal(heading), int(11 * figure.get_figwidth()))), fontsize=11)
     try:
         with replacing(picture) as file:
             figure.savefig(file, format="png", dpi=130)
     finally:
         pyplot.close(figure)
-
-
-def literal(text: str) -> str:
-    """A text that matplotlib shows as it is, and does not read as a formula: a folder may be called ``a$b$``."""
-    return text.replace("$", r"\$")
 
 
 def numbers(values: Sequence[float | None]) -> np.ndarray:

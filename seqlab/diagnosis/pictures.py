@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from seqlab.diagnosis.gradients import REACH
-from seqlab.diagnosis.panels import COLOURS, STYLES, Panel, banded, draw, in_one, literal, numbers, panels_of
+from seqlab.diagnosis.panels import Panel, banded, draw, in_one, numbers, panels_of
+from seqlab.plots import COLOURS, STYLES, literal
 
 LEAST = 1e-12
 """Norms below it are left out of the picture, so that others can be told apart."""
@@ -55,7 +56,7 @@ def _gradients(panels: list[Panel], picture: Path, heading: str) -> bool:
     panels = [panel for panel in panels if any(each.measured["gradient"]["rows"] for each in panel.series)]
     if panels:
         labels = ("steps back from the loss", "gradient by the state")
-        draw(panels, picture, f"{heading}: gradient by the state, 1 at the step of the loss", fill, labels=labels)
+        draw(panels, picture, f"{heading}: gradient by the state, as a share of that at the loss", fill, labels=labels)
     return bool(panels)
 
 

@@ -4,7 +4,8 @@ Shape suffixes: T = time steps, B = rows, H = hidden size, O = output size.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
+from tqdm import tqdm
 
 from seqlab.cells.base import RecurrentCell
 from seqlab.config import Settings
@@ -53,7 +55,7 @@ def diagnose_cells(specs: Sequence[str], *, hidden_size: int, steps: int, rows: 
     """
     makers = {spec: cell_factory(spec) for spec in specs}
     cells = []
-    for spec, maker in makers.items():
+    for spec, maker in _told(list(makers.items()), "measuring cells"):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             x_TBH = torch.randn(steps, rows, hidden_size)
@@ -69,6 +71,11 @@ def diagnose_cells(specs: Sequence[str], *, hidden_size: int, steps: int, rows: 
         cells.append({**cell, "name": spec})
     setting = {"hidden_size": hidden_size, "steps": steps, "rows": rows, "seed": seed}
     return report_of({"cells": list(specs), **setting}, {"": {"note": "", "cells": cells}})
+
+
+def _told(parts: Sequence[tuple[str, Any]], what: str) -> Iterable[tuple[str, Any]]:
+    """The parts, with a bar on a terminal."""
+    return tqdm(parts, desc=what, leave=False, disable=not sys.stderr.isatty())
 
 
 def _sized(maker: Callable[[int, int], RecurrentCell], hidden_size: int, input_size: int) -> RecurrentCell:
@@ -97,7 +104,8 @@ def diagnose_run(run: Run, flags: Sequence[str], split: str, rows: int | None = 
     trained = trained.to(default_device())
     untrained, how = untrained_task(settings, data)
     traces, measured = {}, {}
-    for when, task in (("trained", trained), ("untrained", untrained.to(trained.device))):
+    both = [("trained", trained), ("untrained", untrained.to(trained.device))]
+    for when, task in _told(both, "measuring, trained and untrained"):
         traces = trace_task(task, batch)
         measured[when] = measure_task(task, traces)
     stacks = trained.stacks()

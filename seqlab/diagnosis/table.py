@@ -5,10 +5,13 @@ from typing import Any
 
 from seqlab.diagnosis.panels import WHEN, title
 
-HEAD = ("cell", "weights", "factor", "reach", "gradient", "largest", "median", "most saturated gate")
+HEAD = ("cell", "weights", "factor", "reach", "left", "gradient", "largest", "median", "most saturated gate")
 LEGEND = """\
 factor: of the gradient per step back; reach: steps back at which 1 % of it is left, of those measured
-largest, median: singular values of a step's Jacobian"""
+left: of the gradient at the last of those; largest, median: singular values of a step's Jacobian"""
+
+LEAST = 0.005
+"""Share of a gate's values below which it is not told to be saturated."""
 
 
 def rows_of(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -28,14 +31,15 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
 def _figures(measured: Mapping[str, Any]) -> tuple[str, ...]:
     gradient, jacobian, gates = (measured[name] for name in ("gradient", "jacobian", "saturation"))
     reach = "-" if gradient["reach"] is None else f"{gradient['reach']} of {gradient['steps']}"
-    worst = max(gates, key=lambda gate: max(gate["left"], gate["right"]), default=None)
+    worst = max(gates, key=lambda gate: gate["left"] + gate["right"], default=None)
     told = "-"
     if worst is not None:
-        share, side = max((worst[side], side) for side in ("left", "right"))
-        told = f"{worst['name']}: {100 * share:.0f} % {side}"
+        shares = [f"{100 * worst[side]:.0f} % {side}" for side in ("left", "right") if worst[side] >= LEAST]
+        told = f"{worst['name']}: {', '.join(shares)}" if shares else "none"
     return (
         _number(gradient["factor"]),
         reach,
+        "-" if gradient["left"] is None else f"{100 * gradient['left']:.2g} %",
         gradient["verdict"] or "-",
         _number(jacobian and jacobian["largest"]),
         _number(jacobian and jacobian["median"]),

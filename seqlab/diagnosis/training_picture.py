@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.diagnosis.gradients import REACH
-from seqlab.diagnosis.panels import STYLES, Panel, Series, draw, numbers, title
+from seqlab.diagnosis.panels import Panel, Series, draw, numbers, title
+from seqlab.plots import STYLES
 
 PICTURE = "gradients-training.png"
 LEAST = 1e-12

@@ -8,7 +8,7 @@ from typing import Any
 from seqlab.comparing.curves import AXES, LOSS, STEPS, TIME, Band, Curve, band, draw_panel, panels_of
 from seqlab.comparing.runs import Entry
 from seqlab.comparing.tables import number
-from seqlab.diagnosis.panels import literal
+from seqlab.plots import literal
 from seqlab.reporting.page import Block, Missing, Pictures
 from seqlab.reporting.pictures import Picture, of_figure
 from seqlab.runs import Run

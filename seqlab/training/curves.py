@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from seqlab.plots import BLUE, ORANGE, literal
 from seqlab.training.logs import read_rows
-
-BLUE, ORANGE = "#0072B2", "#D55E00"  # two of Okabe and Ito's colours, which colour-blind readers tell apart
 
 
 def draw_curves(metrics: Path, picture: Path, title: str) -> None:
@@ -48,13 +47,13 @@ def draw_curves(metrics: Path, picture: Path, title: str) -> None:
         )
         if name.endswith("perplexity") and min(values) > 0 and max(values) > 10 * min(values):
             axis.set_yscale("log")
-        axis.set_title(name, loc="left", fontsize=10)
+        axis.set_title(literal(name), loc="left", fontsize=10)
         axis.annotate(
             f"{values[-1]:.4g}", (steps[-1], values[-1]), xytext=(4, 0), textcoords="offset points", fontsize=8
         )
         axis.set_xlabel("optimizer step", fontsize=9)
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(literal(title), fontsize=11)
     figure.savefig(picture, dpi=130)
     pyplot.close(figure)

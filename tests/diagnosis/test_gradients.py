@@ -251,16 +251,18 @@ def test_summary_by_hand() -> None:
     assert found["median"] == [7.5, 0.5, 0.05]
     assert found["relative"]["median"] == [1, pytest.approx((0.1 + 0.05) / 2), 0.01]
     assert found["parts"]["c"]["median"] == [6, 0.4, 0.04]
-    assert (found["steps"], found["reach"], found["verdict"]) == (2, 2, "keeps")
-    assert found["factor"] == pytest.approx(0.1)
+    assert (found["steps"], found["reach"], found["verdict"]) == (2, 2, "fades")
+    assert (found["left"], found["factor"]) == (0.01, pytest.approx(0.1))
 
 
 @pytest.mark.parametrize(
     ("median", "rows", "first", "expected"),
     [
         ([1, 0.5, 0.009, 0.02, 0.001], [8, 8, 8, 8, 4], 0, (4, 3, "vanishes")),
-        ([1, 0.5, 0.009, 0.02, 1e-9], [8, 8, 8, 8, 3], 0, (3, 3, "keeps")),
+        ([1, 0.5, 0.009, 0.02, 1e-9], [8, 8, 8, 8, 3], 0, (3, 3, "fades")),
         ([1, 99, 2], [3, 3, 3], 0, (2, 2, "keeps")),
+        ([1, 0.5, 0.099], [3, 3, 3], 0, (2, 2, "fades")),
+        ([1, 0.01, 0.1], [3, 3, 3], 0, (2, 2, "keeps")),
         ([1, 100, 2], [3, 3, 3], 0, (2, 2, "explodes")),
         ([1, None, None], [3, 3, 3], 0, (2, 2, "explodes")),
         ([1, 0.0, 0.0], [3, 3, 3], 0, (2, 0, "vanishes")),
