@@ -34,7 +34,13 @@ def comparison_page(out: Path) -> Page:
         UserError: Its results, or its plan where there are no results yet, cannot be read.
     """
     results = read_comparison(out)
-    chosen = {cell["cell"]: Run(out / _best(results, cell)["path"]) for cell in results["cells"] if cell["runs"]}
+    runs = {
+        cell["cell"]: [Run(out / run["path"]) for run in _best_first(results, cell)]
+        for cell in results["cells"]
+        if cell["runs"]
+    }
+    chosen = {cell: found[0] for cell, found in runs.items()}
+    samples = cells_samples(chosen, results["split"], results["unit"])
     seeds = results["seeds"]
     facts = [
         ("recipe", results["recipe"]),
@@ -48,8 +54,8 @@ def comparison_page(out: Path) -> Page:
     sections = [
         Section("Results", _tables(results)),
         Section("Learning curves", comparison_curves(results, out)),
-        Section("Gradients through time", cells_diagnosis(chosen)),
-        Section("Sample outputs", cells_samples(chosen, results["split"])),
+        Section("Gradients through time", cells_diagnosis(runs)),
+        *([Section("Sample outputs", samples)] if samples else []),
         Section("Runs", [_runs(results)]),
         Section("Configuration", cells_settings(chosen)),
         Section("How to reproduce", _origin(results, out, chosen)),
@@ -120,13 +126,12 @@ def _table(
     return Table(caption, ["cell", *(name for name, _ in flat)], rows, strong=strong)
 
 
-def _best(results: Mapping[str, Any], cell: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The run of a cell with the best score, or the first where none has it."""
+def _best_first(results: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The runs of a cell, the best score first; behind them those that have none."""
     name = shown_scores(results)[0]
     scored = [run for run in cell["runs"] if is_number(run["scores"].get(name))]
-    if not scored:
-        return cell["runs"][0]
-    return (max if results["mode"] == "max" else min)(scored, key=lambda run: run["scores"][name])
+    others = [run for run in cell["runs"] if run not in scored]
+    return sorted(scored, key=lambda run: run["scores"][name], reverse=results["mode"] == "max") + others
 
 
 def _runs(results: Mapping[str, Any]) -> Block:

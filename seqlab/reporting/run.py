@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from seqlab import tasks
 from seqlab.comparing.tables import MEBIBYTE
 from seqlab.decoding.search import Search
 from seqlab.evaluation.tables import half_width, intervals_told
 from seqlab.evaluation.tables import number as score_number
+from seqlab.reporting.commands import evaluate_commands, of_other_data
 from seqlab.reporting.curves import run_curves
 from seqlab.reporting.diagnosis import run_diagnosis
 from seqlab.reporting.files import has_model, read_scores, read_summary
@@ -24,7 +26,7 @@ COSTS = {
     "ended_by": ("ended by", "{}"),
     "wall_seconds": ("time, validations included", "{:,.0f} s"),
     "training_seconds": ("time of training", "{:,.0f} s"),
-    "tokens_per_second": ("tokens per second", "{:,.0f}"),
+    "tokens_per_second": ("{unit} per second", "{:,.0f}"),
 }
 """What a fit measured: its name for people, and how it is written."""
 
@@ -52,13 +54,13 @@ def run_page(run: Run, *, model: bool = True) -> Page:
         samples = samples or shown
     sections = [
         Section("Scores", _scores(run, records, summary)),
-        Section("Training", _fit(summary, run)),
+        Section("Training", _fit(summary, run, settings)),
         Section("Learning curves", run_curves(run)),
         Section("Gradients through time", run_diagnosis(run)),
         Section("Sample outputs", samples or absent),
         *([Section("Attention", attention)] if attention else []),
         Section("Configuration", run_settings(run)),
-        Section("How to reproduce", _origin(run, records)),
+        Section("How to reproduce", _origin(run, records, settings, model=model)),
     ]
     facts = [
         ("task", what_it_is(settings)),
@@ -102,12 +104,15 @@ def _search_told(decoding: Mapping[str, Any]) -> str:
     return "".join(f", {name.replace('_', ' ')} {value}" for name, value in chosen.items())
 
 
-def _fit(summary: Mapping[str, Any], run: Run) -> list[Block]:
+def _fit(summary: Mapping[str, Any], run: Run, settings: Mapping[str, Any]) -> list[Block]:
     """What the fit measured."""
     if not summary:
         return [Missing("The fit has not ended", ("seqlab", "fit", "--run", run, "--resume"))]
+    unit = unit_of(summary, settings)
     rows = [
-        [name, spelling.format(summary[key])] for key, (name, spelling) in COSTS.items() if summary.get(key) is not None
+        [name.format(unit=unit), spelling.format(summary[key])]
+        for key, (name, spelling) in COSTS.items()
+        if summary.get(key) is not None
     ]
     if summary.get("peak_memory_bytes"):
         rows.append(["peak memory", f"{summary['peak_memory_bytes'] / MEBIBYTE:,.0f} MiB"])
@@ -115,10 +120,21 @@ def _fit(summary: Mapping[str, Any], run: Run) -> list[Block]:
     return [Table("What the fit measured", ["what", "value"], rows, text=True)]
 
 
-def _origin(run: Run, records: Mapping[str, Any]) -> list[Block]:
+def unit_of(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """What the speed of a fit counts: the task's unit, as the fit tells it on the terminal."""
+    package, _, name = str(settings.get("task", "")).rpartition(".")
+    own = getattr(getattr(tasks, name, None), "unit", None) if f"{package}.".startswith("seqlab.tasks.") else None
+    return str(summary.get("unit") or own or "the task's units")
+
+
+def _origin(run: Run, records: Mapping[str, Any], settings: Mapping[str, Any], *, model: bool) -> list[Block]:
     again = f"{run}-again"
     fit = spelled(["seqlab", "fit", "--recipe", run.config, "--run", again])
-    evaluate = spelled(["seqlab", "evaluate", again])
+    commands = "\n".join([fit, *evaluate_commands(again, records, settings)])
+    other = [
+        Missing(f"The data of {label} are not those of {run.config.name}, and its record does not tell the flags")
+        for label in of_other_data(run, records, settings, model=model)
+    ]
     versions: dict[str, str] = {}
     for record in records.values():
         versions |= record.get("versions", {})
@@ -126,7 +142,8 @@ def _origin(run: Run, records: Mapping[str, Any]) -> list[Block]:
         versions_told(versions) if versions else [Missing("Versions are told with scores", ("seqlab", "evaluate", run))]
     )
     return [
-        Code(f"Commands, with the configuration above as {run.config.name}", f"{fit}\n{evaluate}"),
+        Code(f"Commands, with the configuration above as {run.config.name}", commands),
+        *other,
         *told,
         *data_told(records),
         *checkpoints_told(records),

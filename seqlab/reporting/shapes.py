@@ -10,13 +10,13 @@ LARGEST = 1e300
 SUMMARY: dict[str, Any] = {
     **dict.fromkeys(("parameters?", "steps?", "best_step?", "wall_seconds?", "training_seconds?"), MAYBE),
     **dict.fromkeys(("tokens_per_second?", "peak_memory_bytes?"), MAYBE),
-    **{"scores?": {str: NUMBER}, "signatures?": {str: str}, "engines?": {str: [str, ...]}},
+    **{"unit?": str, "scores?": {str: NUMBER}, "signatures?": {str: str}, "engines?": {str: [str, ...]}},
 }
 """What a fit ends with."""
 RECORDS: dict[Any, Any] = {
     str: {
         "scores": {str: {"value": NUMBER, "signature?": str, "interval?": {"half_width": NUMBER, "signature": str}}},
-        **{"decoding?": dict, "versions?": {str: str}},
+        **{"split?": str, "decoding?": dict, "versions?": {str: str}},
     }
 }
 """What evaluations leave."""

@@ -98,7 +98,7 @@ def test_what_cannot_be_is_told_before(tiny: list[str]) -> None:
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_a_corpus_that_is_not_there_is_told_before(tiny: list[str], split: str) -> None:
-    with pytest.raises(UserError, match="no file nowhere.en"):
+    with pytest.raises(UserError, match=r"^no file nowhere\.en"):
         make_plan(asked([*tiny, f"--data.{split}", "nowhere"], budget={"steps": 5}), RECIPE)
 
 

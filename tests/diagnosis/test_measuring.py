@@ -37,7 +37,8 @@ def test_every_cell_is_measured(spec: str) -> None:
     (found,) = measure(stack, given(stack), 20)
     json.dumps(found, allow_nan=False)
     gradient, states = found["gradient"], list(stack.cells[0].states)
-    assert gradient["verdict"] in ("vanishes", "fades", "keeps", "explodes") and 0 <= gradient["reach"] <= gradient["steps"]
+    assert gradient["verdict"] in ("vanishes", "fades", "keeps", "explodes")
+    assert 0 <= gradient["reach"] <= gradient["steps"]
     assert gradient["rows"][:2] == [3, 3] and gradient["rows"][-1] in (1, 2)
     assert list(gradient["parts"]) == list(found["states"]["parts"]) == states
     assert found["states"]["step"] == sorted(set(found["states"]["step"])) and found["states"]["step"][-1] == 20

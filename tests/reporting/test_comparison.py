@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 from seqlab.comparing.tables import markdown
 from seqlab.errors import UserError
@@ -148,9 +149,14 @@ def test_foreign_results(tmp_path: Path, content: str) -> None:
 # ------------------------------------------------------------------------------------------------------ in a sentence
 
 
-def told(means: dict[str, float | None], p_values: dict[str, float | None] | None = None, mode: str = "max") -> str:
+def told(
+    means: dict[str, float | None],
+    p_values: dict[str, float | None] | None = None,
+    mode: str = "max",
+    **others: Any,
+) -> str:
     """The sentence of cells with these scores."""
-    found = results()
+    found = {**results(), **others}
     cell = found["cells"][0]
     found["mode"] = mode
     found["cells"] = [
@@ -192,3 +198,36 @@ def test_the_sentence() -> None:
     assert told({"b": nan, "a": 31.0, "c": 30.0}, {"a": nan}).startswith(f"{best}; c has 30.00")
     assert told({"b": 30.0, "a": 31.0}, {"a": nan}) == f"{best}; b has 30.00 ± 1.00, which is not tested."
     assert told({"a": None, "b": None}) == "No run has finished: 2 failed."
+
+
+def test_from_one_seed_nothing_is_said_of_training_again() -> None:
+    one = {"seeds": [1], "test": "paired bootstrap on test"}
+    best = "a has the best bleu on test, 31.00 ± 1.00, from one seed"
+    assert told({"b": 29.5, "a": 31.0}, {"a": 0.001}, **one) == (
+        f"{best}; b has 29.50 ± 1.00: other sentences would show the same order "
+        "(p = 0.0010, paired bootstrap on test), another seed may not."
+    )
+    assert told({"b": 29.5, "a": 31.0}, {"a": 0.3}, **one, unit="tokens") == (
+        f"{best}; b has 29.50 ± 1.00: other text may show another order "
+        "(p = 0.3000, paired bootstrap on test), and so may another seed."
+    )
+    assert told({"b": 31.0, "a": 31.0}, **one) == "b has the best bleu on test, 31.00 ± 1.00, from one seed, as has a."
+
+
+def test_no_text_is_missed_where_the_task_has_none(out: Path, tmp_path: Path) -> None:
+    found = {**results(), "unit": "answers"}
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    assert "Sample outputs" not in [section.title for section in comparison_page(tmp_path).sections]
+    (tmp_path / "results.json").write_text(json.dumps(results()))
+    assert "Sample outputs" in [section.title for section in comparison_page(tmp_path).sections]
+
+
+def test_gradients_of_another_seed_of_a_cell(tmp_path: Path) -> None:
+    """The second seed of each cell is its best; the first is the one that was diagnosed."""
+    out = make_comparison(tmp_path)
+    folder = out / "runs" / "lstm" / "seed-1" / "diagnosis"
+    folder.mkdir()
+    Figure().savefig(folder / "gradients.png")
+    notes, pictures, _ = blocks(comparison_page(out), "Gradients through time")
+    assert notes.lines == ["lstm is shown by seed-1: its best, seed-2, has no diagnosis"]
+    assert pictures.pictures[0].caption.startswith("lstm, seed-1: norm of the gradient")

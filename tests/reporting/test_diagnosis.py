@@ -10,7 +10,7 @@ from seqlab.diagnosis.reports import FOLDER, REPORT, write
 from seqlab.diagnosis.subjects import diagnose_cells
 from seqlab.diagnosis.table import rows_of
 from seqlab.reporting.diagnosis import TRAINING, cells_diagnosis, run_diagnosis
-from seqlab.reporting.page import Missing, Notes, Pictures, Table
+from seqlab.reporting.page import Code, Missing, Notes, Pictures, Table
 from seqlab.runs import Run
 
 
@@ -41,7 +41,7 @@ def test_of_cells(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_path: Path) 
     other, alone = Run(tmp_path / "a b"), Run(tmp_path / "gone")
     other.checkpoints.mkdir(parents=True)
     other.last.touch()
-    table, _, pictures, missing = cells_diagnosis({"elman": run, "gru": other, "lstm": alone})
+    table, _, pictures, missing = cells_diagnosis({"elman": [run], "gru": [other], "lstm": [alone]})
     assert isinstance(table, Table) and table.rows[0][0] == f"elman: {rows[1][0]}"
     assert isinstance(pictures, Pictures) and len(pictures.pictures) <= 2
     assert pictures.pictures[0].alt.startswith("Chart of a diagnosis, elman, seed-1: norm of the gradient")
@@ -65,7 +65,7 @@ def test_what_cannot_be_read(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_p
         (run.path / REPORT).write_text(content)
         missing = run_diagnosis(run)[0]
         assert isinstance(missing, Missing) and "diagnosis.json cannot be read" in missing.text, content
-    table, _, missing, pictures, _ = cells_diagnosis({"elman": diagnosed[0], "gru": run})
+    table, _, missing, pictures, _ = cells_diagnosis({"elman": [diagnosed[0]], "gru": [run]})
     assert len(table.rows) == 1 and len(pictures.pictures) == 2  # the others are still shown
     assert isinstance(missing, Missing)
 
@@ -75,5 +75,45 @@ def test_what_a_diagnosis_was_made_with_is_told(diagnosed: tuple[Run, list[tuple
     run.path.mkdir()
     head = {"checkpoint": {"file": "best.ckpt", "step": 1200}, "split": "val", "rows": 7}
     (run.path / REPORT).write_text(json.dumps(content | head))
-    _, notes, _ = run_diagnosis(run)
+    _, notes = run_diagnosis(run)
     assert isinstance(notes, Notes) and notes.lines[0] == "measured with best.ckpt of step 1,200, on 7 rows of val"
+
+
+def with_checkpoint(path: Path) -> Run:
+    run = Run(path)
+    run.checkpoints.mkdir(parents=True)
+    run.last.touch()
+    return run
+
+
+def test_what_was_drawn_while_training_is_no_diagnosis(
+    diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_path: Path
+) -> None:
+    """It is shown of a run, with words of its own and the command that measures the rest; of cells it is not."""
+    run = with_checkpoint(tmp_path / "run")
+    (run.path / FOLDER).mkdir()
+    (run.path / FOLDER / TRAINING).write_bytes((diagnosed[0].path / FOLDER / "gradients.png").read_bytes())
+    pictures, missing = run_diagnosis(run)
+    (picture,) = pictures.pictures
+    assert "gradient by the state over steps back from the loss" in picture.caption and "the same" not in picture.alt
+    assert missing.text.endswith("the best checkpoint was not diagnosed")
+    assert missing.command == ("seqlab", "diagnose", run)
+    (missing,) = cells_diagnosis({"gru": [run]})
+    assert missing == Missing("How far gradients reach back in time is not known", ("seqlab", "diagnose", run))
+
+
+def test_another_seed_stands_in(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_path: Path) -> None:
+    best, run = with_checkpoint(tmp_path / "seed-3"), diagnosed[0]
+    notes, table, *_, pictures = cells_diagnosis({"elman": [best, Run(tmp_path / "seed-5"), run]})
+    assert notes == Notes(["elman is shown by seed-1: its best, seed-3, has no diagnosis"])
+    assert isinstance(table, Table) and pictures.pictures[0].caption.startswith("elman, seed-1: ")
+
+
+def test_a_command_for_each_cell_that_was_not_diagnosed(tmp_path: Path) -> None:
+    """Of the best seed that has a model; not more than a few."""
+    runs = {str(number): [Run(tmp_path / "gone"), with_checkpoint(tmp_path / f"cell {number}")] for number in range(7)}
+    missing, code = cells_diagnosis({name: runs[name] for name in "012"})
+    assert missing == Missing("How far gradients reach back in time is not known of 3 of 3 cells")
+    assert code == Code("Commands", "\n".join(f"seqlab diagnose '{tmp_path}/cell {number}'" for number in range(3)))
+    _, code = cells_diagnosis(runs)
+    assert code.label == "The first 6 of 7 commands" and len(code.text.splitlines()) == 6

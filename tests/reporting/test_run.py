@@ -1,6 +1,7 @@
 """What the report of a run says."""
 
 import json
+import shlex
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from seqlab.reporting.run import run_page
 from seqlab.reporting.samples import spread
 from seqlab.runs import Run
 
-from .made import SHA, SOURCES, make_run
+from .made import SCRIPT, SHA, SOURCES, make_run
 from .parsed import Parsed
 
 
@@ -49,6 +50,34 @@ def test_what_the_fit_measured(page: Page) -> None:
     assert pictures.pictures[0].alt.endswith("made ends at 5.500.")
 
 
+@pytest.mark.parametrize(
+    "task, more, told",
+    [
+        ("seqlab.tasks.SequenceProbe", {}, "answers"),
+        ("seqlab.tasks.Translation", {}, "target tokens"),
+        ("seqlab.tasks.language_model.LanguageModel", {}, "tokens"),
+        ("own.Task", {}, "the task's units"),
+        ("own.Task", {"unit": "words"}, "words"),
+        ("5", {}, "the task's units"),
+    ],
+)
+def test_speed_is_in_the_unit_of_the_task(tmp_path: Path, task: str, more: dict[str, Any], told: str) -> None:
+    (tmp_path / "config.yaml").write_text(f"task: {task}\n")
+    (tmp_path / "summary.json").write_text(json.dumps({"tokens_per_second": 782.3, **more}))
+    (table,) = blocks(run_page(Run(tmp_path)), "Training")
+    assert table.rows == [[f"{told} per second", "782"]]
+
+
+def test_data_that_no_flag_is_known_of(tmp_path: Path) -> None:
+    run = Run(make_run(tmp_path / "run"))
+    records = json.loads(run.scores.read_text())
+    records["keys"] = {**records["test"], "data": {**records["test"]["data"], "sha256": "7"}}
+    run.scores.write_text(json.dumps(records))
+    commands, missing, *_ = blocks(run_page(run), "How to reproduce")
+    assert len(commands.text.splitlines()) == 3 and commands.text.endswith("--name keys")
+    assert missing == Missing("The data of keys are not those of config.yaml, and its record does not tell the flags")
+
+
 def test_samples_and_origin(page: Page) -> None:
     (samples,) = blocks(page, "Sample outputs")
     assert isinstance(samples, Samples)
@@ -61,7 +90,9 @@ def test_samples_and_origin(page: Page) -> None:
     assert json.loads(code.text)["model"] == {"cell": "lstm", "dropout": 0.25}
     commands, _, data, checkpoints = blocks(page, "How to reproduce")
     fit, evaluate = commands.text.splitlines()
-    assert fit.startswith("seqlab fit --recipe ") and fit.endswith("made-again") and "evaluate" in evaluate
+    assert fit.startswith("seqlab fit --recipe ") and fit.endswith("made-again")
+    given = shlex.split(evaluate)
+    assert given[:2] == ["seqlab", "evaluate"] and given[3:] == ["--data.test", SCRIPT, "--min_length", "3"]
     assert data.rows[0][2] == SHA and checkpoints.rows[0][2] == SHA[::-1]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seqlab.errors import UserError
 from seqlab.training.checkpoints import load_checkpoint
-from seqlab.training.initial_weights import Source, take_over, used_weights
+from seqlab.training.initial_weights import Source, misfits, take_over, used_weights
 
 
 class Model(nn.Module):
@@ -126,3 +126,13 @@ def test_a_source_that_goes_with_the_settings() -> None:
 def test_a_source_that_does_not(theirs: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=f"training.init_from: {message}"):
         Source("runs/x", {}, {**SETTINGS, **theirs}).check(SETTINGS)
+
+
+def test_shared_weights_that_are_no_numbers_are_the_same() -> None:
+    """They fit, so that what reads them can say what is wrong."""
+    shared = torch.tensor([[1.0, float("nan")]])
+    assert misfits({"a": shared, "b": shared}, {"a": shared.clone(), "b": shared.clone()}) == []
+    other = torch.tensor([[float("nan"), 1.0]])
+    assert misfits({"a": shared, "b": shared}, {"a": shared.clone(), "b": other}) == [
+        "b and a differ in it and are one here"
+    ]
