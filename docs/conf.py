@@ -51,7 +51,7 @@ nitpick_ignore_regex = [
         r"(abc|argparse|collections|datetime|importlib|_frozen_importlib|io|pathlib|signal|threading|typing)\..*",
     ),
     # A private base class, and a type that is imported for annotations alone.
-    (r"py:class", r"seqlab\..*\._\w+|Figure"),
+    (r"py:class", r"seqlab\..*\._\w+|Figure|Axes"),
     # Type variables, which are no objects of the reference.
     (r"py:(class|obj)", r"seqlab\.(decoding\.stepper\.S|cell_names\.Cell|data\.ahead\.Made)"),
 ]

@@ -76,6 +76,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         "training_seconds": round(throughput.seconds, 1),
         "wall_seconds": round(throughput.wall, 1),
         "tokens_per_second": round(throughput.mean, 1),
+        "unit": task.unit,
         "parameters": count_parameters(task),
         "peak_memory_bytes": peak_memory(trainer.strategy.root_device),
         "engines": task.engines(),
