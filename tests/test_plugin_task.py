@@ -130,7 +130,7 @@ def test_it_learns(trained: tuple[Path, str], data: Path) -> None:
     run, shown = trained
     summary = json.loads((run / "summary.json").read_text())
     assert labels(data / "val.tsv").count("praise") == 50, "a guess gets half of them"
-    assert summary["scores"]["val/accuracy"] > 90
+    assert summary["scores"]["val/accuracy"] > 90 and summary["unit"] == "texts"
     assert summary["signatures"] == {"accuracy": "per:text"}
     assert list(summary["engines"]) == ["encoder"] and len(summary["engines"]["encoder"]) == 2
     assert f"encoder gru of seqlab {seqlab.__version__}" in shown
