@@ -147,7 +147,7 @@ class Run:
 
         if not self.config.is_file():
             raise UserError(f"{self} is not a run (no {self.config.name}){self._neighbour()}")
-        if self._saved():
+        if self.saved():
             self.check_suppliers()
         return parse(self.config, argv or [], prog=prog)
 
@@ -178,7 +178,7 @@ class Run:
         """
         if not self.config.is_file():
             raise UserError(f"{self} is not a run (no {self.config.name}){self._neighbour()}")
-        if saved := self._saved():
+        if saved := self.saved():
             return saved[0]
         raise UserError(
             f"{self} has no checkpoint yet: it ended, or was stopped, before the first one was written "
@@ -197,10 +197,10 @@ class Run:
         try:
             return path, load_checkpoint(path, mmap=mmap)
         except UserError as error:
-            others = self._saved()[1:]
+            others = self.saved()[1:]
             raise UserError(f"{error}; remove it to use {others[0]}" if others else str(error)) from error
 
-    def _saved(self) -> list[Path]:
+    def saved(self) -> list[Path]:
         """What has the run's weights, and is used in this order."""
         return [path for path in (self.best, self.last, self.previous, self.exported) if path.is_file()]
 

@@ -18,6 +18,17 @@ FIRST = f"# Every setting of a run; the last line is: {LAST}"
 """Lines around the settings of a run, by which a file that was cut is known: what is left of it may well be YAML."""
 
 
+def split_cells(text: str) -> list[str]:
+    """The cells of a list with commas: one before ``OPTION=`` or within brackets goes on with the cell before it."""
+    cells: list[str] = []
+    for part in re.split(r",(?![^\[{]*[\]}])", text):
+        if cells and re.match(r"\s*[\w-]+=", part):
+            cells[-1] += f",{part.strip()}"
+        elif part.strip():
+            cells.append(part.strip())
+    return cells
+
+
 def parse_cell(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Splits a cell's specification into its name and options.
 

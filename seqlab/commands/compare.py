@@ -10,14 +10,15 @@ from seqlab.commands.evaluate import split_flags
 from seqlab.comparing.plan import (
     FILE,
     MOST_PARAMETERS,
+    RESULTS,
     Asked,
     Plan,
     check_flags,
     check_same,
+    read_cells,
     read_number,
     read_plan,
     read_seeds,
-    split_cells,
 )
 from seqlab.errors import UserError
 from seqlab.runs import Run
@@ -27,7 +28,6 @@ log = logging.getLogger("seqlab")
 BUDGETS = {"steps": 10**9, "tokens": 10**13, "minutes": 10**6}
 """The most of each."""
 MOST_WORKERS = 1000
-RESULTS = "results.json"
 STOPPED = 128
 """Exit codes from here on are of signals."""
 EPILOG = """\
@@ -119,7 +119,7 @@ def _asked(given: argparse.Namespace, flags: list[str]) -> Asked | None:
     check_flags(flags, budget)
     return Asked(
         given.recipe,
-        split_cells(given.cells),
+        read_cells(given.cells),
         read_seeds("3" if given.seeds is None else given.seeds),
         budget,
         None if given.parameters is None else int(read_number("parameters", given.parameters, MOST_PARAMETERS)),

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 from argparse import Namespace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from seqlab.commands.evaluate import split_flags
 from seqlab.comparing.plan import FILE as COMPARISON
 from seqlab.errors import UserError
 from seqlab.runs import Run
-from seqlab.specs import check_range, parse_cell
+from seqlab.specs import check_range, parse_cell, split_cells
 
 OF_A_RUN = {"split": "val"}
 OF_CELLS = {"hidden_size": 64, "steps": 100, "seed": 1, "out": Path("diagnosis")}
@@ -129,7 +128,7 @@ def _check(given: Namespace) -> None:
     of_cells = given.cell is not None
     if of_cells and (twice := [spec for spec in given.cell if given.cell.count(spec) > 1]):
         raise UserError(f"--cell names {twice[0]} twice")
-    if given.steps is not None and given.steps == 1:
+    if given.steps == 1:
         raise UserError("--steps 1: from a single step there is no way back; take two or more")
     for name in OF_A_RUN if of_cells else OF_CELLS:
         if getattr(given, name) is not None:
@@ -165,13 +164,8 @@ def _parser() -> Arguments:
 
 
 def _list(text: str) -> list[str]:
-    """Cells with commas between them; a comma before OPTION=VALUE belongs to the cell before it."""
-    specs: list[str] = []
-    for part in re.split(r",(?![^\[{]*[\]}])", text):  # a comma within brackets belongs to a value
-        if specs and re.match(r"\s*[\w-]+=", part):
-            specs[-1] += f",{part.strip()}"
-        elif part.strip():
-            specs.append(part.strip())
+    """Cells with commas between them."""
+    specs = split_cells(text)
     if not specs:
         raise argparse.ArgumentTypeError(f"{text!r} names no cell")
     return specs

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from seqlab.commands import Arguments
-from seqlab.comparing.plan import FILE
+from seqlab.comparing.plan import FILE, RESULTS
 from seqlab.errors import UserError
 from seqlab.evaluation.tables import written
 from seqlab.registry import nearest
@@ -55,7 +55,7 @@ def _check_path(path: Path) -> None:
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
         known = f"is a file: give the directory of a run or a comparison, such as {path.parent}"
         raise UserError(f"{path} {known if path.exists() else f'does not exist{nearest(path.name, beside)}'}")
-    if not any((path / name).is_file() for name in ("config.yaml", FILE, "results.json")):
+    if not any((path / name).is_file() for name in ("config.yaml", FILE, RESULTS)):
         raise UserError(f"{path} is neither a run (no config.yaml) nor a comparison (no {FILE})")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from seqlab.comparing.curves import draw_curves
 from seqlab.comparing.jobs import write_jobs
-from seqlab.comparing.plan import Plan
+from seqlab.comparing.plan import RESULTS, Plan
 from seqlab.comparing.pool import Job, Pool
 from seqlab.comparing.results import collect
 from seqlab.comparing.runs import Entry, entries, has_failed
@@ -63,7 +63,7 @@ def write_results(results: dict[str, Any], every: Sequence[Entry], out: Path) ->
     """Writes the results as JSON, CSV and Markdown, and draws the learning curves; returns the files."""
     pictures = draw_curves(every, results, out)
     texts = {
-        "results.json": json.dumps(results, indent=2, ensure_ascii=False) + "\n",
+        RESULTS: json.dumps(results, indent=2, ensure_ascii=False) + "\n",
         "results.csv": run_rows(results),
         "results.md": markdown(results, [picture.name for picture in pictures]),
     }

@@ -13,9 +13,9 @@ from seqlab import registry
 from seqlab.errors import UserError
 from seqlab.files import write_text
 from seqlab.runs import Run
-from seqlab.specs import parse_cell, read_yaml
+from seqlab.specs import parse_cell, read_yaml, split_cells
 
-FILE, FORMAT = "comparison.yaml", 1
+FILE, FORMAT, RESULTS = "comparison.yaml", 1, "results.json"
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
 MOST_PARAMETERS = 10**9
 MOST_SEEDS = 1000
@@ -157,18 +157,13 @@ def _told(value: Any) -> str:
 # ---------------------------------------------------------------------------------------------------- flags to values
 
 
-def split_cells(text: str) -> tuple[str, ...]:
-    """The cells of ``--cells``: a comma before ``OPTION=`` or within brackets goes on with the cell before it.
+def read_cells(text: str) -> tuple[str, ...]:
+    """The cells of ``--cells``; see :func:`seqlab.specs.split_cells`.
 
     Raises:
         UserError: There is none, one is not installed, or one is there twice.
     """
-    cells: list[str] = []
-    for part in re.split(r",(?![^\[{]*[\]}])", text):
-        if cells and re.match(r"\s*[\w-]+=", part):
-            cells[-1] += f",{part.strip()}"
-        elif part.strip():
-            cells.append(part.strip())
+    cells = split_cells(text)
     if not cells:
         raise UserError("--cells names no cell (see: seqlab cells)")
     known: dict[str, str] = {}

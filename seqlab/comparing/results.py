@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from seqlab.comparing.plan import Plan
+from seqlab.comparing.plan import RESULTS, Plan
 from seqlab.comparing.runs import Entry
 from seqlab.comparing.scoring import read_tests
 from seqlab.comparing.statistics import welch
@@ -158,7 +158,7 @@ def read_results(out: Path) -> dict[str, Any]:
     Raises:
         UserError: There is none, or it cannot be read.
     """
-    path = out / "results.json"
+    path = out / RESULTS
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

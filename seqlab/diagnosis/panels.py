@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqlab.diagnosis.gradients import REACH
 from seqlab.files import replacing
 from seqlab.plots import COLOURS, STYLES, legend_below, literal
 
 WHEN = ("trained", "untrained")
+LEAST = 1e-12
+"""Gradients below it are left out of a picture, so that others can be told apart."""
 
 
 class Series(NamedTuple):
@@ -113,10 +116,17 @@ def numbers(values: Sequence[float | None]) -> np.ndarray:
     return np.where(found > 0, found, np.nan)
 
 
+def frame_distances(axis: Any, lowest: float) -> None:
+    """The frame of gradients by distance: from the loss on, down to the lowest of them, with a line at the reach."""
+    axis.axhline(REACH, color="black", linewidth=0.8, linestyle=":")
+    axis.set_ylim(bottom=max(LEAST, 0.5 * lowest))
+    axis.set_xlim(left=0)
+
+
 def banded(axis: Any, x: Sequence[float], curve: Mapping[str, Any], series: Series) -> None:
     """A median in a band from the 10 % to the 90 % quantile, on a logarithmic axis."""
     low, high = numbers(curve["low"]), numbers(curve["high"])
-    axis.fill_between(x, np.where(np.isnan(low), np.nan, low), high, color=series.colour, alpha=0.16, linewidth=0)
+    axis.fill_between(x, low, high, color=series.colour, alpha=0.16, linewidth=0)
     axis.plot(
         x,
         numbers(curve["median"]),

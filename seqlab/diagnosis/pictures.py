@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.diagnosis.gradients import REACH
-from seqlab.diagnosis.panels import Panel, banded, draw, in_one, numbers, panels_of
+from seqlab.diagnosis.panels import Panel, banded, draw, frame_distances, in_one, numbers, panels_of
 from seqlab.plots import COLOURS, STYLES, literal
 
-LEAST = 1e-12
-"""Norms below it are left out of the picture, so that others can be told apart."""
 GREY = "#DDDDDD"
 PICTURES = ("gradients.png", "jacobian.png", "saturation.png", "states.png")
 
@@ -49,9 +46,7 @@ def _gradients(panels: list[Panel], picture: Path, heading: str) -> bool:
             curve = series.measured["gradient"]["relative"]
             banded(axis, range(len(curve["median"])), curve, series)
             lowest = min([lowest, *(value for value in curve["low"] if value)])
-        axis.axhline(REACH, color="black", linewidth=0.8, linestyle=":")
-        axis.set_ylim(bottom=max(LEAST, 0.5 * lowest))
-        axis.set_xlim(left=0)
+        frame_distances(axis, lowest)
 
     panels = [panel for panel in panels if any(each.measured["gradient"]["rows"] for each in panel.series)]
     if panels:

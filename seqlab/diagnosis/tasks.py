@@ -12,6 +12,7 @@ from seqlab.diagnosis.measuring import Measured, measure
 from seqlab.diagnosis.tracing import Trace, trace
 from seqlab.errors import UserError
 from seqlab.tasks.base import Task
+from seqlab.training.preflight import untouched as untouched_module
 
 SEED = 1
 """Of what a loss draws: the same whenever it is measured."""
@@ -60,11 +61,9 @@ def measure_task(task: Task, traces: Mapping[str, Trace], steps: int = LONG) -> 
 def untouched(task: Task) -> Iterator[None]:
     """Within it, a task is in evaluation mode and logs nothing; afterwards its modules and their attributes, such as a
     state that is carried from batch to batch, are what they were, and so is the random state."""
-    before = [(module, dict(vars(module)), dict(module._buffers)) for module in task.modules()]
-    buffers = [(buffer, buffer.clone()) for buffer in task.buffers()]
     drawn = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None  # which isolate_rng leaves out
     try:
-        with isolate_rng():
+        with isolate_rng(), untouched_module(task):
             torch.manual_seed(SEED)
             task.eval()
             vars(task).update(log=_log_nothing, log_dict=_log_nothing)
@@ -72,14 +71,6 @@ def untouched(task: Task) -> Iterator[None]:
     finally:
         if drawn is not None:
             torch.mps.set_rng_state(drawn)
-        for module, attributes, held in before:
-            vars(module).clear()
-            vars(module).update(attributes)
-            module._buffers.clear()
-            module._buffers.update(held)
-        with torch.no_grad():
-            for buffer, values in buffers:
-                buffer.copy_(values)
 
 
 def _log_nothing(*arguments: Any, **options: Any) -> None:

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqlab.diagnosis.gradients import REACH
-from seqlab.diagnosis.panels import Panel, Series, draw, numbers, title
+from seqlab.diagnosis.panels import Panel, Series, draw, frame_distances, numbers, title
 from seqlab.plots import STYLES
 
 PICTURE = "gradients-training.png"
-LEAST = 1e-12
 
 
 def draw_training(rows: Sequence[Mapping[str, Any]], picture: Path, heading: str) -> None:
@@ -40,9 +38,7 @@ def draw_training(rows: Sequence[Mapping[str, Any]], picture: Path, heading: str
             axis.plot(values, color=series.colour, linestyle=series.style, linewidth=1.6, label=series.label)
             lowest = min([lowest, *(value for value in median if value)])
         axis.set_yscale("log")
-        axis.axhline(REACH, color="black", linewidth=0.8, linestyle=":")
-        axis.set_ylim(bottom=max(LEAST, 0.5 * lowest))
-        axis.set_xlim(left=0)
+        frame_distances(axis, lowest)
         axis.grid(alpha=0.3)
 
     if panels:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from seqlab.comparing.plan import FILE, read_plan
+from seqlab.comparing.plan import FILE, RESULTS, read_plan
 from seqlab.comparing.results import collect, read_results
 from seqlab.comparing.runs import entries
 from seqlab.comparing.tables import Column, cost_columns, notes, number, scores_columns, shown_scores
@@ -20,8 +20,6 @@ from seqlab.reporting.sentences import comparison_sentence, ranking
 from seqlab.reporting.shapes import RESULTS as SHAPE
 from seqlab.reporting.shapes import is_number, misfit
 from seqlab.runs import Run
-
-RESULTS = "results.json"
 
 
 def comparison_page(out: Path) -> Page:

@@ -8,7 +8,7 @@ from typing import Any
 from seqlab.comparing.curves import AXES, LOSS, STEPS, TIME, Band, Curve, band, draw_panel, panels_of
 from seqlab.comparing.runs import Entry
 from seqlab.comparing.tables import number
-from seqlab.plots import literal
+from seqlab.plots import legend_below
 from seqlab.reporting.page import Block, Missing, Pictures
 from seqlab.reporting.pictures import Picture, of_figure
 from seqlab.runs import Run
@@ -66,11 +66,8 @@ def _panel(score: str, bands: Mapping[str, Band], cells: Sequence[str], label: s
     figure = Figure(figsize=(SIZE[0], SIZE[1] + ROW * rows), layout="constrained")
     axis = figure.add_subplot()
     draw_panel(axis, score, bands, cells, label)
-    axis.set_title(literal(score), loc="left", fontsize=10)
     if rows:
-        handles, names = axis.get_legend_handles_labels()
-        texts = [literal(name) for name in names]
-        figure.legend(handles, texts, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+        legend_below(figure, [axis], columns)
     ends = ", ".join(f"{cell} ends at {_told(found)}" for cell, found in islice(bands.items(), TOLD))
     ends += f", and {len(bands) - TOLD} more" if len(bands) > TOLD else ""
     return of_figure(figure, f"Line chart of {caption}. {ends}.", caption)

@@ -7,13 +7,12 @@ from typing import Any
 from seqlab.diagnosis.pictures import PICTURES
 from seqlab.diagnosis.reports import FOLDER, FORMAT, REPORT
 from seqlab.diagnosis.table import HEAD, LEGEND, rows_of
+from seqlab.diagnosis.training_picture import PICTURE as TRAINING
 from seqlab.reporting.files import has_model
 from seqlab.reporting.page import Block, Code, Missing, Notes, Pictures, Table, spelled
 from seqlab.reporting.pictures import of_file
 from seqlab.runs import Run
 
-TRAINING = "gradients-training.png"
-"""What is drawn in the course of a fit."""
 SHOWN = {
     "gradients.png": "norm of the gradient by the state over steps back from the loss, 1 at the step of the loss",
     TRAINING: "median norm of the gradient by the state over steps back from the loss, a line for each of several "

@@ -12,7 +12,7 @@ from seqlab.runs import Run
 
 def has_model(run: Run) -> bool:
     """Whether there are weights that a run could be used with."""
-    return any(path.is_file() for path in (run.best, run.last, run.previous, run.exported))
+    return bool(run.saved())
 
 
 def read_summary(run: Run) -> dict[str, Any]:

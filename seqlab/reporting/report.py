@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from seqlab.comparing.plan import FILE
+from seqlab.comparing.plan import FILE, RESULTS
 from seqlab.files import write_text
-from seqlab.reporting.comparison import RESULTS, comparison_page
+from seqlab.reporting.comparison import comparison_page
 from seqlab.reporting.run import run_page
 from seqlab.runs import Run
 

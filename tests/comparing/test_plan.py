@@ -10,10 +10,10 @@ from seqlab.comparing.plan import (
     check_flags,
     check_same,
     folder_names,
+    read_cells,
     read_number,
     read_plan,
     read_seeds,
-    split_cells,
 )
 from seqlab.errors import UserError
 
@@ -37,7 +37,7 @@ def plan(asked: Asked = ASKED) -> Plan:
 
 def test_commas_part_cells_and_not_their_options() -> None:
     text = "gru, rrnn:feedback=updated,activation=relu,lstm,mogrifier-lstm:rounds=3"
-    assert split_cells(text) == ("gru", "rrnn:feedback=updated,activation=relu", "lstm", "mogrifier-lstm:rounds=3")
+    assert read_cells(text) == ("gru", "rrnn:feedback=updated,activation=relu", "lstm", "mogrifier-lstm:rounds=3")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_commas_part_cells_and_not_their_options() -> None:
 )
 def test_wrong_cells(text: str, told: str) -> None:
     with pytest.raises(UserError) as error:
-        split_cells(text)
+        read_cells(text)
     assert told in str(error.value)
 
 
