@@ -75,24 +75,30 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         if not is_first_process() and not isinstance(error, RankError):
             time.sleep(PATIENCE)
-        print(f"seqlab {command}".rstrip() + f": error: {_one_line(str(error))}", file=sys.stderr)
+        _tell(f"seqlab {command}".rstrip() + f": error: {_one_line(str(error))}")
         return 2
     except Stopped as stop:
         if not is_first_process():
             return 0  # the launcher takes another code for a failure, and kills the first, which tells all
-        print(f"seqlab {command}: {stop}", file=sys.stderr)
+        _tell(f"seqlab {command}: {stop}")
         return stop.code
     except KeyboardInterrupt:
         if is_first_process():
-            print(f"seqlab {command}: interrupted", file=sys.stderr)
+            _tell(f"seqlab {command}: interrupted")
         return 130
     except BrokenPipeError:  # whoever read stdout has gone, as in `seqlab cells | head -1`
         return 141
     except (OSError, MemoryError, RuntimeError) as error:
-        print(f"seqlab {command}: error: {_of_system(error)}", file=sys.stderr)
+        _tell(f"seqlab {command}: error: {_of_system(error)}")
         return 2
     finally:
         _drop_output()
+
+
+def _tell(line: str) -> None:
+    """A line to stderr in one write with its end, where print takes two: between them would fall the line of another
+    process of the same fit."""
+    sys.stderr.write(f"{line}\n")
 
 
 def _check_folder() -> None:

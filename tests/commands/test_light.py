@@ -1,5 +1,6 @@
 """Lists, help and wrong names answer without importing torch."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,12 @@ def test_a_recipe_is_copied_once(tmp_path: Path) -> None:
 def test_importing_seqlab_imports_no_torch() -> None:
     code = "import sys, seqlab; dir(seqlab); seqlab.__version__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_error_is_one_write() -> None:
+    """Two processes of a fit that tell theirs at once write two lines: a socket of packets keeps writes apart."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        subprocess.run([sys.executable, "-c", SPY, "fti"], stderr=there.fileno(), timeout=60)
+        there.close()
+        assert here.recv(10_000).startswith(b"seqlab fti: error: ") and here.recv(10_000) == b""
