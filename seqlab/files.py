@@ -1,5 +1,6 @@
 """Files that are whole at any moment."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 UNFINISHED = "writing"
+
+
+def refusal(folder: Path, mode: int = os.W_OK | os.X_OK) -> str | None:
+    """Why nothing can be written into a folder, as the system says it; None if nothing is known against it.
+
+    Args:
+        folder: The folder, which may be yet to be made.
+        mode: What must be permitted, as of :func:`os.access`.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    if not nearest.is_dir():
+        return os.strerror(errno.ENOTDIR)
+    if os.access(nearest, mode):
+        return None
+    read_only = hasattr(os, "statvfs") and os.statvfs(nearest).f_flag & os.ST_RDONLY
+    return os.strerror(errno.EROFS if read_only else errno.EACCES)
 
 
 @contextmanager
@@ -21,6 +38,9 @@ def replacing(path: Path, *, suffix: str = UNFINISHED, keep: Path | None = None)
         suffix: Ends the name it has until then. One of its own for each process, where several write to one place.
         keep: Where the old file goes, in place of what is there; it leaves its own place no earlier than the new one
             takes it.
+
+    Raises:
+        OSError: It cannot be written; the error names the place.
     """
     temporary = _unfinished(path, suffix)
     try:
@@ -32,6 +52,10 @@ def replacing(path: Path, *, suffix: str = UNFINISHED, keep: Path | None = None)
             put_copy(path, keep)
         temporary.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None:  # as of a full disk
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
