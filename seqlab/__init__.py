@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from seqlab.errors import UserError
     from seqlab.metrics.base import Metric
     from seqlab.recurrence.unroll import unroll
-    from seqlab.runs import load
+    from seqlab.runs.loading import load
     from seqlab.tasks.base import Task
 
 _PUBLIC = {
@@ -21,7 +21,7 @@ _PUBLIC = {
     "RecurrentCell": "seqlab.cells.base",
     "Task": "seqlab.tasks.base",
     "UserError": "seqlab.errors",
-    "load": "seqlab.runs",
+    "load": "seqlab.runs.loading",
     "register_cell": "seqlab.cell_names",
     "unroll": "seqlab.recurrence.unroll",
 }

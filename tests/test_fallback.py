@@ -104,6 +104,19 @@ def test_a_killed_run_goes_on_from_the_one_before(
     assert logged(whole) == logged(killed) and set(logged(killed).values()) == {1}
 
 
+def test_a_validation_between_accumulated_batches_is_logged_once(tiny: list[str], tmp_path: Path) -> None:
+    """That after the ninth batch is told under step 4, as of which the run goes on: it goes, and comes back."""
+    flags = ["--trainer.accumulate_grad_batches", "2", "--trainer.val_check_interval", "3", "--trainer.max_steps", "5"]
+    fit = ["fit", "--run", str(tmp_path / "run")]
+    assert main([*fit, "--recipe", "translation", *tiny, *flags, "--checkpoint.every_n_steps", "1"]) == 0
+    run = Path(fit[-1])
+    before, events = rows(run), logged(run)
+    assert steps(run)["previous"] == 4 and events["val/bleu", 4] == 1
+    (run / "checkpoints" / "last.ckpt").unlink()
+    assert main([*fit, "--resume"]) == 0
+    assert rows(run) == before and logged(run) == events
+
+
 def flip(path: Path) -> None:
     """Changes a bit in the middle, which is in the numbers of a weight."""
     content = bytearray(path.read_bytes())

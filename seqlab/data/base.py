@@ -58,6 +58,13 @@ class DataModule(LightningDataModule, ABC):
     def encoded(self, split: str) -> Examples:
         """The examples of a split as numbers, ready to be made batches of; it is asked for once."""
 
+    def look_up(self) -> None:
+        """Makes sure that the corpora of all splits are there, which is told before one is read; nothing by default.
+
+        Raises:
+            UserError: One is missing.
+        """
+
     def passes(self) -> Sequence[tuple[int, float]]:
         """How often an epoch passes over which training examples; see :func:`seqlab.data.batches.plan_training`."""
         return ()
@@ -68,6 +75,7 @@ class DataModule(LightningDataModule, ABC):
         Raises:
             UserError: A corpus is missing, damaged or empty.
         """
+        self.look_up()
         for split in SPLITS:
             if self.has(split):
                 self._examples(split)

@@ -4,7 +4,7 @@ Whatever they come from is read row by row: one sentence and its translation, or
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice, zip_longest
 from os.path import exists, isfile
@@ -91,6 +91,23 @@ def parallel_corpus(name: str, split: str, languages: Languages) -> Dataset:
     files = _files(name, languages)
     what = " and ".join(map(str, files)) + (" is" if len(files) == 1 else " are")
     return arrow_dataset(lambda: _tables(_file_pairs(files, languages), what), files, languages.keys)
+
+
+def look_up(names: Iterable[str], languages: Languages) -> None:
+    """Makes sure that corpora are there, and reads no file of theirs; those of the Hub are loaded, after the others.
+
+    Args:
+        names: What :func:`parallel_corpus` reads.
+        languages: Their languages.
+
+    Raises:
+        UserError: A file is missing, or the Hub cannot be reached.
+    """
+    for name in sorted(names, key=lambda name: name.startswith(HUB)):
+        if name.startswith(HUB):
+            hub_splits(name, LOCAL)
+        elif name not in BUILT_IN:
+            _files(name, languages)
 
 
 def own_splits(name: str) -> tuple[str, ...]:

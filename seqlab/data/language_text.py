@@ -9,8 +9,9 @@ from datasets import Dataset
 from seqlab.data.base import MOST_TOKENS, DataModule
 from seqlab.data.batches import PlannedBatches, tell_long
 from seqlab.data.encoded_text import EncodedText, encode_documents, tell_unknown
+from seqlab.data.split_texts import SplitTexts
 from seqlab.data.streams import Documents, Windows
-from seqlab.data.text_corpora import Texts, Unit, own_splits, text_corpus
+from seqlab.data.text_corpora import Texts, Unit
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, load_tokenizer
 from seqlab.data.trained_tokenizers import train_tokenizer
 from seqlab.errors import UserError
@@ -18,7 +19,6 @@ from seqlab.specs import check_range
 
 log = logging.getLogger("seqlab")
 
-HELD_OUT_SHARE = 0.05
 MANY_UNKNOWN = 0.2
 EVALUATION_TOKENS = 500
 """Targets of a batch in an evaluation; how many changes no score."""
@@ -94,19 +94,26 @@ class LanguageText(DataModule):
                 "data.tokenizer.dropout is drawn anew in each epoch, for pairs of sentences; running text is encoded "
                 "once: leave it 0"
             )
-        self.names = {"train": train, "val": val, "test": test}
-        self.document, self.key, self.settings = document, key, tokenizer
+        self.settings = tokenizer
         self.stateful, self.streams, self.window, self.random_window = stateful, streams, window, random_window
         self.reset_documents, self.max_length = reset_documents, max_length
         self.validation_streams, self.test_streams = validation_streams, test_streams
         self._tokenizer: Tokenizer | None = None
-        self._texts: dict[str, Dataset] = {}
+        self._texts = SplitTexts(train, {"val": val, "test": test}, document, key)
 
     # -------------------------------------------------------------------------------------------------------- text
 
     def has(self, split: str) -> bool:
         """Whether a split has a corpus."""
-        return split != "test" or self.names["test"] is not None or "test" in own_splits(self._train_name)
+        return split in self._texts
+
+    def look_up(self) -> None:
+        """Makes sure that the corpora of all splits are there.
+
+        Raises:
+            UserError: A file is missing, or the Hub cannot be reached.
+        """
+        self._texts.look_up()
 
     def text(self, split: str) -> Dataset:
         """The documents of a split, with the column ``text``.
@@ -114,39 +121,7 @@ class LanguageText(DataModule):
         Raises:
             UserError: The split has no corpus, or the corpus cannot be read.
         """
-        if split not in self._texts:
-            self._texts |= self._read(split)
         return self._texts[split]
-
-    def _read(self, split: str) -> dict[str, Dataset]:
-        """The documents of a split, and of those that are read along with it."""
-        name = self.names[split]
-        if name is None and split in own_splits(self._train_name):
-            name = self._train_name
-        if name is None and split == "test":
-            raise UserError("there is no test corpus: give one with --data.test NAME")
-        if name is not None and not (split == "train" and self._held_out):
-            return {split: text_corpus(name, split, self.document, self.key)}
-        corpus = text_corpus(self._train_name, "train", self.document, self.key)
-        kept = len(corpus) - int(len(corpus) * HELD_OUT_SHARE)
-        if kept == len(corpus):
-            lines = "" if self.document == "line" else ", or take lines for documents with --data.document line"
-            raise UserError(
-                f"the training text is {len(corpus)} documents, too few to hold some out for validation: give data.val"
-                f"{lines}"
-            )
-        return {"train": corpus.select(range(kept)), "val": corpus.select(range(kept, len(corpus)))}
-
-    @property
-    def _held_out(self) -> bool:
-        """Whether the validation text is a part of the training text, which then is without it."""
-        return self.names["val"] is None and "val" not in own_splits(self._train_name)
-
-    @property
-    def _train_name(self) -> str | list[str]:
-        name = self.names["train"]
-        assert name is not None
-        return name
 
     # -------------------------------------------------------------------------------------------------------- tokens
 
@@ -165,7 +140,7 @@ class LanguageText(DataModule):
         """
         documents = Documents(encode_documents(Texts(self.text(split)), self.tokenizer))
         tokens, unknown = len(documents.text.tokens_S), documents.text.sizes.unknown
-        if split == "val" and self._held_out:
+        if split == "val" and self._texts.held_out:
             log.info(
                 "data: held the last %s training documents out for validation (data.val is null)", f"{len(documents):,}"
             )
@@ -271,7 +246,7 @@ class LanguageText(DataModule):
         """Name, sizes and a checksum of the text of a split, and the rows it is evaluated in (null: documents)."""
         text = self._encoded_text(split)
         return {
-            "name": self.names[split] or self._train_name,
+            "name": self._texts.name(split),
             "split": split,
             "documents": len(text.starts_N),
             "tokens": len(text.tokens_S),

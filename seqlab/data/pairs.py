@@ -16,8 +16,8 @@ from torch import Tensor
 from seqlab.data.ahead import Until
 from seqlab.data.arrow import Texts
 from seqlab.data.checksums import column_checksum
-from seqlab.data.encoded_text import Tokens, encode_texts
 from seqlab.data.encoding import DroppingLineEncoder, LineEncoder, TextEncoder
+from seqlab.data.token_files import Tokens, encode_texts
 from seqlab.data.tokenizers import BOS, PAD, Tokenizer
 
 SIDES = ("source", "target")
@@ -165,7 +165,7 @@ class EncodedPairs:
             dropout: Probability of dropping a merge of BPE, of the source and of the target side.
             seed: Seed of the run.
             epoch: Number of the epoch.
-            processes: How many encode; see :func:`seqlab.data.encoded_text.encode_texts`.
+            processes: How many encode; see :func:`seqlab.data.token_files.encode_texts`.
             stop: Set when they are no longer needed, for what is drawn in the background and so told of nowhere.
 
         Raises:

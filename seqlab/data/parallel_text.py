@@ -12,7 +12,7 @@ from seqlab.data.ahead import Ahead
 from seqlab.data.arrow import Texts
 from seqlab.data.base import MOST_TOKENS, DataModule
 from seqlab.data.batches import PlannedBatches, tell_long
-from seqlab.data.corpora import Languages, own_splits, parallel_corpus
+from seqlab.data.corpora import Languages, look_up, own_splits, parallel_corpus
 from seqlab.data.encoded_text import tell_unknown
 from seqlab.data.encoding import helpful_processes
 from seqlab.data.mixture import Training, checked_weights, scored_text, training_text
@@ -131,6 +131,15 @@ class ParallelText(DataModule):
         if split == "val" and (held_out := self._training.held_out) is not None:
             return held_out
         raise UserError(f"there is no {split} corpus: give one with --data.{split} NAME")
+
+    def look_up(self) -> None:
+        """Makes sure that the corpora of all splits are there.
+
+        Raises:
+            UserError: A file is missing, or the Hub cannot be reached.
+        """
+        given = [[name] if isinstance(name, str) else name or [] for name in self.names.values()]
+        look_up([name for names in given for name in names], self.languages)
 
     def has(self, split: str) -> bool:
         """Whether a split has a corpus."""

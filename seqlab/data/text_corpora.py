@@ -18,7 +18,7 @@ from seqlab.data.lines import file_kind, read_lines
 from seqlab.data.tables import Rows, checked_text, json_rows, missing, numbered, parquet_rows
 from seqlab.errors import UserError
 
-__all__ = ["Texts", "Unit", "own_splits", "text_corpus"]
+__all__ = ["Texts", "Unit", "look_up", "own_splits", "text_corpus"]
 
 Unit = Literal["line", "paragraph", "file"]
 """A document is a line; or the lines up to a blank one, which belongs to it; or a whole file, of which a row of a table
@@ -61,6 +61,23 @@ def text_corpus(name: str | list[str], split: str, unit: Unit = "line", key: str
     if not any(map(str.strip, documents)):
         raise UserError(f"{name if isinstance(name, str) else ', '.join(name)} is empty")
     return Dataset.from_dict({"text": documents})
+
+
+def look_up(names: Sequence[str | list[str]]) -> None:
+    """Makes sure that texts are there, and reads no file of theirs; those of the Hub are loaded, after the others.
+
+    Args:
+        names: What :func:`text_corpus` reads.
+
+    Raises:
+        UserError: A file is missing, or the Hub cannot be reached.
+    """
+    of_hub = [name for name in names if isinstance(name, str) and name.startswith(HUB)]
+    for name in names:
+        if name not in (*BUILT_IN, *of_hub):
+            _paths(name)
+    for name in of_hub:
+        hub_splits(name, LOCAL)
 
 
 def own_splits(name: str | list[str]) -> tuple[str, ...]:

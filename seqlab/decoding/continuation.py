@@ -141,8 +141,10 @@ def encode_prompt(prompt: str, tokenizer: Tokenizer) -> list[int]:
     """Token ids of a prompt: those of its lines, each but the last closed by EOS.
 
     Raises:
-        UserError: It holds what no text does.
+        UserError: It is no text, or holds what no text does.
     """
+    if not isinstance(prompt, str):
+        raise UserError(f"the prompt is a text, not {prompt!r:.80}")
     try:
         prompt.encode()
     except UnicodeEncodeError as error:

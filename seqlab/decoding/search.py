@@ -4,11 +4,13 @@ Shape suffix: B = sentences.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from torch import Tensor
 
 from seqlab.errors import UserError
+from seqlab.registry import nearest
 from seqlab.specs import check_range
 
 NORMALIZATIONS = ("average", "wu")
@@ -85,3 +87,16 @@ class Search:
         if self.max_length is None:
             return 2 * source_lengths_B + 10
         return source_lengths_B.new_full(source_lengths_B.shape, self.max_length)
+
+
+def changed(search: Search, changes: dict[str, Any]) -> Search:
+    """A search with other settings; None leaves one as it is.
+
+    Raises:
+        UserError: A setting is unknown or out of its range, or two contradict each other.
+    """
+    known = [field.name for field in fields(Search)]
+    for name in changes:
+        if name not in known:
+            raise UserError(f"a search has no setting {name!r}{nearest(name, known)} (it has: {', '.join(known)})")
+    return replace(search, **{name: value for name, value in changes.items() if value is not None})

@@ -16,6 +16,7 @@ from seqlab.errors import UserError
 from seqlab.files import write_text
 from seqlab.specs import check_range
 from seqlab.training.guards import Agreed
+from seqlab.training.throughput import untimed
 
 log = logging.getLogger("seqlab")
 ROWS = "steps.json"
@@ -27,7 +28,8 @@ class Diagnose(Callback):
     each time, into ``diagnosis/steps.json`` and ``diagnosis/gradients-training.png`` of the run.
 
     The fit is what it would be without: weights, random numbers and carried states are left alone. Of several devices
-    the first measures, and the weights are those that are trained, not averages of them.
+    the first measures, and the weights are those that are trained, not averages of them. Its time is no part of the
+    training's, in the log and the summary.
 
     Args:
         steps: Optimizer steps after which to measure; 0 is before the first.
@@ -75,6 +77,10 @@ class Diagnose(Callback):
         step = trainer.global_step
         if not trainer.is_global_zero or step not in self.steps or step in self._measured:
             return
+        with untimed(trainer):
+            self._measure_step(trainer, task, step)
+
+    def _measure_step(self, trainer: Trainer, task: Any, step: int) -> None:
         if self._batch is None:
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             self._batch = batch_of(data, "val", self.rows)

@@ -13,7 +13,8 @@ from seqlab.cells.base import RecurrentCell
 from seqlab.errors import UserError
 from seqlab.models.attention import Attention
 from seqlab.models.bridge import check_bridge, make_bridge
-from seqlab.models.decoder import Decoder, DecoderState
+from seqlab.models.decoder import Decoder
+from seqlab.models.decoder_state import DecoderState
 from seqlab.models.embedding import ScaledEmbedding
 from seqlab.models.encoder import Encoder
 from seqlab.models.loss import full_precision
@@ -27,7 +28,7 @@ class EncoderDecoder(nn.Module):
     """Recurrent encoder, bridge, recurrent decoder with attention, output layer.
 
     It is also the stepper that :mod:`seqlab.decoding` searches with: :meth:`start`, :meth:`step`,
-    :meth:`DecoderState.select <seqlab.models.decoder.DecoderState.select>`.
+    :meth:`DecoderState.select <seqlab.models.decoder_state.DecoderState.select>`.
 
     Args:
         source_vocab_size: Number of source tokens.

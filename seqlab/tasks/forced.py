@@ -4,7 +4,7 @@ Shape suffixes: S = source steps, T = target steps, B = texts of a batch, N = re
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -237,6 +237,12 @@ def _scores(features_TBE: Tensor, targets_TB: Tensor, nll: NLL, vocabulary: int)
     return nll_N.new_zeros(targets_TB.shape).masked_scatter_(targets_TB != PAD, -nll_N)
 
 
+def are_lines(lines: Any) -> bool:
+    """Whether something is a list of text, or serves as one; an iterator, which can be read but once, does not."""
+    is_list = hasattr(lines, "__len__") and hasattr(lines, "__getitem__") and not isinstance(lines, str | Mapping)
+    return is_list and all(isinstance(line, str) for line in lines)
+
+
 def _check_lines(lines: Sequence[str]) -> None:
-    if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
+    if not are_lines(lines):
         raise UserError("log_probabilities takes lists of lines of text, as in ['A sentence.']")

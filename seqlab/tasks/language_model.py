@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
-import torch.distributed
 from torch import Tensor
 
 from seqlab.data.streams import StreamBatch
@@ -24,6 +23,7 @@ from seqlab.models.pretrained import load_vectors
 from seqlab.recurrence.stack import StackState, detach_state
 from seqlab.tasks.base import OptimizerCallable, Outputs, Task
 from seqlab.tasks.batching import Batching
+from seqlab.tasks.carried import gathered, restarted, share_of
 from seqlab.tasks.cells import cell_factory
 from seqlab.tasks.forced import Forced, ForcedStream, force_lines
 from seqlab.tasks.sizes import check_sizes
@@ -151,35 +151,24 @@ class LanguageModel(Task):
         """Adds the carried state of every device, one below the other."""
         super().on_save_checkpoint(checkpoint)
         if self._carried is not None:
-            checkpoint["carried"] = [[self._all_rows(part) for part in cell] for cell in self._carried]
+            checkpoint["carried"] = gathered(self._carried, self._place()[1])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up this device's rows of the carried state."""
         super().on_load_checkpoint(checkpoint)
         carried = checkpoint.get("carried")
         if carried is not None:
-            trainer = self._trainer
-            rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-            self._carried = tuple(tuple(part.chunk(world)[rank].to(self.device) for part in cell) for cell in carried)
+            self._carried = share_of(carried, *self._place(), self.device)
 
     def on_step_skipped(self) -> None:
         """Streams whose carried state is no longer finite start anew, from zeros."""
         if self._carried is not None:
-            rows = [part.isfinite().flatten(1).all(1) for cell in self._carried for part in cell]
-            finite_B = torch.stack(rows).all(0)
-            self._carried = tuple(
-                tuple(part.where(finite_B.view(-1, *[1] * (part.ndim - 1)), 0) for part in cell)
-                for cell in self._carried
-            )
+            self._carried = restarted(self._carried)
 
-    def _all_rows(self, part_BS: Tensor) -> Tensor:
-        """A part of the carried state of all devices ``[W x B, S]``."""
+    def _place(self) -> tuple[int, int]:
+        """The rank of this device, and how many there are."""
         trainer = self._trainer
-        if trainer is None or trainer.world_size == 1:
-            return part_BS
-        rows = [torch.empty_like(part_BS, memory_format=torch.contiguous_format) for _ in range(trainer.world_size)]
-        torch.distributed.all_gather(rows, part_BS.contiguous())  # Lightning's own is by way of what torch deprecates
-        return torch.cat(rows)
+        return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
     def generate(
         self,

@@ -90,8 +90,6 @@ class Translation(Task):
         **network: Any,
     ):
         super().__init__(metrics=metrics, optimizer=optimizer, schedule=schedule, average=average)
-        if validation_beam < 1:
-            raise UserError(f"validation_beam must be at least 1, not {validation_beam}")
         check_range("validation_beam", validation_beam, 1, MOST_BEAM)
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing must be at least 0 and below 1, not {label_smoothing}")

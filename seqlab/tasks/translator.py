@@ -4,8 +4,8 @@ Shape suffixes: S = source steps, T = target steps, B = sentences, N = lines tha
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +16,15 @@ from seqlab.data.tokenizers import BOS, EOS
 from seqlab.decoding.beam import beam_search
 from seqlab.decoding.ensemble import Ensemble
 from seqlab.decoding.sampling import Sampling
-from seqlab.decoding.search import Search
+from seqlab.decoding.search import Search, changed
 from seqlab.decoding.stepper import Hypothesis
 from seqlab.errors import UserError
 from seqlab.models.encoder_decoder import EncoderDecoder
-from seqlab.registry import nearest
 from seqlab.tasks.attention_maps import AttentionMap, mean_attention
+from seqlab.tasks.base import Task
 from seqlab.tasks.batching import Batching
-from seqlab.tasks.forced import token_names
+from seqlab.tasks.forced import are_lines, token_names
 from seqlab.tasks.sampled import sample_outputs
-
-if TYPE_CHECKING:
-    from seqlab.tasks.translation import Translation
 
 ROOM = 10
 """Tokens that are left behind a prefix, at least, where no length is set."""
@@ -66,7 +63,7 @@ class Translator:
 
     def __init__(
         self,
-        tasks: Sequence["Translation"],
+        tasks: Sequence[Task],
         *,
         mean: str = "probabilities",
         names: Sequence[str] | None = None,
@@ -239,19 +236,6 @@ class Translator:
         return Candidate(text, hypothesis.tokens, hypothesis.score, hypothesis.log_probability)
 
 
-def changed(search: Search, changes: dict[str, Any]) -> Search:
-    """A search with other settings; None leaves one as it is.
-
-    Raises:
-        UserError: A setting is unknown or out of its range, or two contradict each other.
-    """
-    known = [field.name for field in fields(Search)]
-    for name in changes:
-        if name not in known:
-            raise UserError(f"a search has no setting {name!r}{nearest(name, known)} (it has: {', '.join(known)})")
-    return replace(search, **{name: value for name, value in changes.items() if value is not None})
-
-
 def _limits(search: Search, lengths_N: np.ndarray, begun_N: Sequence[Sequence[int]], lines_N: Sequence[int]) -> Tensor:
     """The most tokens of each output; where ``max_length`` does not say it, there is room behind a long prefix.
 
@@ -272,5 +256,5 @@ def _limits(search: Search, lengths_N: np.ndarray, begun_N: Sequence[Sequence[in
 
 
 def _check_lines(name: str, lines: Sequence[str]) -> None:
-    if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
+    if not are_lines(lines):
         raise UserError(f"{name} takes a list of lines of text, as in {name}(['A sentence.'])")

@@ -1,7 +1,7 @@
 """Averages of weights, which stand in for the weights themselves in validation and in use.
 
 Training goes on with the raw weights. They are a checkpoint's ``state_dict``; the averages are its ``averaged``, by the
-name of the parameter, and are what :func:`seqlab.runs.restore` hands out.
+name of the parameter, and are what :func:`seqlab.runs.loading.restore` hands out.
 """
 
 from abc import ABC, abstractmethod

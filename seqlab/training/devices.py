@@ -1,5 +1,6 @@
 """Several devices that train as one: how they may be made to, and what is said when one of them is gone."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ def as_one(trainer: Trainer, run: Path) -> Iterator[None]:
         raise RankError(
             f"rank {trainer.global_rank} lost touch with the other {trainer.world_size - 1} at step "
             f"{trainer.global_step:,}: a process of this fit ended or cannot be reached (what it said, if anything, "
-            f"is above); go on from the last checkpoint with: seqlab fit --run {run} --resume"
+            f"is above); go on from the last checkpoint with: seqlab fit --run {shlex.quote(str(run))} --resume"
         ) from error
 
 

@@ -10,7 +10,8 @@ def trim_events(folder: Path, step: int) -> None:
     """Drops the events of optimizer steps that will happen again.
 
     TensorBoard can be told to hide them (``purge_step``), but they stay in its files, where other readers find a step
-    twice. Lightning writes what belongs to a step, its validation included, under the number of steps before it.
+    twice. Lightning writes what belongs to a step under the number of steps before it; so it does with a validation
+    between the batches that a step accumulates, which goes with that step, and with one that follows it.
 
     Args:
         folder: Folder of the event files; subfolders as well, which plugins may write to.

@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,62 +10,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqlab.files import write_text
+from seqlab.training.throughput import Throughput
 
 Row = dict[str, str | float]
 MEASURED = frozenset({"seconds", "tokens/s"})
 """Columns that measure time: all others are a function of settings, data and seed."""
-
-
-class Throughput(Callback):
-    """Measures target tokens per second of training, from the end of one batch to the end of the next.
-
-    Building batches counts, validations do not.
-    """
-
-    def __init__(self) -> None:
-        self.tokens, self.seconds = 0, 0.0
-        self.recent = 0.0
-        """Tokens per second over the last moments: an exponential mean with a memory of about 50 batches."""
-        self._started, self._before = 0.0, 0.0
-        self._begun: float | None = None
-
-    def state_dict(self) -> dict[str, float]:
-        """What was measured so far, so that a resumed run goes on adding."""
-        return {"tokens": self.tokens, "seconds": self.seconds, "wall": self.wall}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up a saved state."""
-        self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
-        self._before = state_dict.get("wall", self.seconds)  # which older checkpoints lack
-
-    @property
-    def wall(self) -> float:
-        """Seconds of the whole training, validations included."""
-        return self._before + (0.0 if self._begun is None else time.perf_counter() - self._begun)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = self._begun = time.perf_counter()
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._before, self._begun = self.wall, None
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.perf_counter()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        now = time.perf_counter()
-        tokens, seconds = batch.tokens * trainer.world_size, now - self._started
-        self._started = now
-        self.tokens += tokens
-        self.seconds += seconds
-        self.recent = 0.98 * self.recent + 0.02 * tokens / seconds if self.recent else tokens / seconds
-
-    @property
-    def mean(self) -> float:
-        """Tokens per second of the whole training."""
-        return self.tokens / self.seconds if self.seconds else 0.0
 
 
 class MetricsLog(Callback):
@@ -75,7 +23,7 @@ class MetricsLog(Callback):
     The loss is that of the tokens of all devices. Batches whose loss is not finite are no part of it; what becomes of
     their steps is the affair of :class:`~seqlab.training.guards.Guard`.
 
-    ``seconds`` is the time trained so far, validations included, without what was lost with a fit that was killed.
+    ``seconds`` is :attr:`Throughput.wall <seqlab.training.throughput.Throughput.wall>`, the time trained so far.
 
     When a run is taken up from a checkpoint, rows go that were written after it, since what they tell happens again.
     A file without ``seconds``, of an older version, stays so: when its rows were written is not known.

@@ -2,12 +2,16 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
-from seqlab.training.logs import MetricsLog, Throughput
+from seqlab.score_text import score_text
+from seqlab.terminal import columns, packed
+from seqlab.training.logs import MetricsLog
+from seqlab.training.throughput import Throughput
 
 
 class Progress(Callback):
@@ -49,11 +53,11 @@ class Progress(Callback):
     ) -> None:
         if self._bar is None or self._bar.disable or trainer.global_step == self._bar.n:
             return
-        shown = {"loss": f"{self.metrics.loss:.3f}"} if math.isfinite(self.metrics.loss) else {}
-        shown[f"{_unit(pl_module)}/s"] = f"{self.throughput.recent:,.0f}"
+        shown = [f"loss={self.metrics.loss:.3f}"] if math.isfinite(self.metrics.loss) else []
+        shown.append(f"{_unit(pl_module)}/s={self.throughput.recent:,.0f}")
         if self.monitor in trainer.callback_metrics:
-            shown[self.monitor] = score_text(float(trainer.callback_metrics[self.monitor]))
-        self._bar.set_postfix(shown, refresh=False)
+            shown.append(f"{self.monitor}={score_text(float(trainer.callback_metrics[self.monitor]))}")
+        self._bar.set_postfix_str(beside(self._bar, shown), refresh=False)
         self._bar.update(trainer.global_step - self._bar.n)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,14 +69,18 @@ class Progress(Callback):
             return
         self._bar.set_description_str("training")
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        parts = [f"step {trainer.global_step:>6,}", f"epoch {trainer.current_epoch:>3}"]
-        parts.append(f"train/loss {self.metrics.recent:6.3f}")
-        parts += [f"{name} {score_text(value):>7}" for name, value in values.items()]
-        parts.append(f"{self.throughput.recent:,.0f} {_unit(pl_module)}/s")
+        state = [f"step {trainer.global_step:>6,}", f"epoch {trainer.current_epoch:>3}"]
+        state.append(f"train/loss {self.metrics.recent:6.3f}")
+        scores = [f"{name} {score_text(value):>7}" for name, value in values.items()]
+        speed, star = f"{self.throughput.recent:,.0f} {_unit(pl_module)}/s", []
         if self.monitor in values and self.sign * values[self.monitor] > self._best:
             self._best = self.sign * values[self.monitor]
-            parts.append("*")
-        self._bar.write("  ".join(parts), file=sys.stderr)
+            star = ["*"]
+        room = columns(sys.stderr)
+        lines = ["  ".join([*state, *scores, speed, *star])]
+        if room is not None and len(lines[0]) > room:  # what is on the way, then what was reached
+            lines = [*packed([*state, speed], room), *packed([*scores, *star], room, "    ")]
+        self._bar.write("\n".join(lines), file=sys.stderr)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
@@ -86,9 +94,14 @@ class Progress(Callback):
             self._bar = None
 
 
-def score_text(value: float) -> str:
-    """A score with two decimals, and a small one with as many as show two of its digits."""
-    return f"{value:.2f}" if abs(value) >= 0.1 or not value else f"{value:.2g}"
+def beside(bar: tqdm, shown: Sequence[str]) -> str:
+    """Of what is to be shown beside a bar as much as its terminal has room for, from the first on."""
+    form = bar.format_dict
+    room = form["ncols"]
+    form |= {"ncols": None, "prefix": "validating"}  # a bar of 10 columns, and the longer of its names
+    texts = [", ".join(shown[:count]) for count in range(len(shown), 0, -1)]
+    fits = (text for text in texts if not room or len(tqdm.format_meter(**form | {"postfix": text})) < room)
+    return next(fits, "")
 
 
 def _unit(task: Any) -> str:

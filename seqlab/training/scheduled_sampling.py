@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from seqlab.errors import UserError
-from seqlab.models.decoder import DecoderState, DecoderSteps
+from seqlab.models.decoder import DecoderSteps
+from seqlab.models.decoder_state import DecoderState
 from seqlab.models.encoder_decoder import EncoderDecoder
 from seqlab.models.loss import full_precision
 

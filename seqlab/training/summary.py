@@ -3,7 +3,10 @@
 import itertools
 import json
 import logging
+import re
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 from seqlab.files import write_text
+from seqlab.score_text import score_text
+from seqlab.terminal import columns
 from seqlab.training.curves import draw_curves
 from seqlab.training.freezing import trained_parameters
-from seqlab.training.logs import Throughput, read_rows
-from seqlab.training.progress import score_text
+from seqlab.training.logs import read_rows
+from seqlab.training.throughput import Throughput
 
 log = logging.getLogger("seqlab")
 
@@ -57,7 +62,7 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
     commands to go on with.
 
     Args:
-        run: The :class:`~seqlab.runs.Run`.
+        run: The :class:`~seqlab.runs.directory.Run`.
         task: The task with its best weights.
         data: Its data module.
         trainer: The trainer, which has ended.
@@ -87,20 +92,37 @@ def write_summary(run: Any, task: Any, data: Any, trainer: Trainer, throughput: 
         log.info("%s", line)
     step = best["step"] if best else trainer.global_step
     use = {"translate": " < in.txt", "generate": ' "..."'}
-    commands = [f"seqlab {command} {run}{rest}" for command, rest in use.items() if hasattr(task, command)]
+    commands = [f"seqlab {command} {run.typed}{rest}" for command, rest in use.items() if hasattr(task, command)]
     rows = {
-        "learning curves": str(run.curves),
-        "logs": f"{run.metrics} (tensorboard --logdir {run.logs})",
-        "ended by": ended,
-        "time": f"{_spelled(throughput.wall)}, of which training {_spelled(throughput.seconds)}",
-        "speed": f"{throughput.mean:,.0f} {task.unit}/s",
-        "best checkpoint": f"{run.checkpoint()}, step {step} of {trainer.global_step}",
-        **{name: score_text(value) + (" *" if name == checkpoint.monitor else "") for name, value in scores.items()},
-        "next": f"seqlab evaluate {run}",
+        "learning curves": [str(run.curves)],
+        "logs": [f"{run.metrics}", f"(tensorboard --logdir {shlex.quote(str(run.logs))})"],
+        "ended by": re.split(r" (?=\()", ended),
+        "time": [f"{_spelled(throughput.wall)},", f"of which training {_spelled(throughput.seconds)}"],
+        "speed": [f"{throughput.mean:,.0f} {task.unit}/s"],
+        "best checkpoint": [f"{run.checkpoint()},", f"step {step} of {trainer.global_step}"],
+        **{name: [score_text(value) + (" *" if name == checkpoint.monitor else "")] for name, value in scores.items()},
+        "next": [f"seqlab evaluate {run.typed}"],
     }
-    width = max(map(len, rows))
-    lines = [f"{name:<{width}}  {value}" for name, value in rows.items()]
-    print("\n".join([*lines, *(f"{'':<{width}}  {command}" for command in commands)]))
+    print("\n".join(closing_table(rows, commands, columns(sys.stdout))))
+
+
+def closing_table(rows: Mapping[str, Sequence[str]], commands: Sequence[str], room: int | None) -> list[str]:
+    """The lines that a fit ends with.
+
+    Args:
+        rows: What is told by its name, in parts; those of a row that there is no room for go on lines of their own,
+            each whole: a path or a command is there to be copied.
+        commands: What else may come next.
+        room: Columns; None for any number.
+    """
+    width = max(map(len, rows)) + 2
+    lines = []
+    for name, parts in rows.items():
+        whole = " ".join(parts)
+        fits = room is None or width + len(whole) <= room
+        first, *rest = [whole] if fits else parts
+        lines += [f"{name:<{width}}{first}", *(f"{'':<{width}}{part}" for part in rest)]
+    return [*lines, *(f"{'':<{width}}{command}" for command in commands)]
 
 
 def ended_by(trainer: Any, checkpoint: Any) -> tuple[str, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqlab.data import encoded_text
-from seqlab.data.encoded_text import Sizes, decode_text, encode_documents, encode_text
+from seqlab.data import token_files
+from seqlab.data.encoded_text import Sizes, decode_text, encode_documents, encode_text, tell_unknown
 from seqlab.data.streams import Documents
 from seqlab.data.tokenizers import EOS, UNK, Tokenizer, TokenizerSettings, make_tokenizer
 
@@ -24,7 +24,7 @@ def tokenizer(kind: str = "word", vocab_size: int = 100) -> Tokenizer:
 def cache(tmp_path, monkeypatch) -> Path:
     """The folder of tokens, to which every text goes."""
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(encoded_text, "CACHED_FROM", 0)
+    monkeypatch.setattr(token_files, "CACHED_FROM", 0)
     return tmp_path / "cache" / "tokens"
 
 
@@ -107,6 +107,16 @@ def test_checksum_is_that_of_the_file():
     assert encode_documents(DOCUMENTS, tokenizer()).sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
 
 
+@pytest.mark.parametrize("unknown, told", [(0, []), (1, ["data: 0.1 % of the x are <unk>"]), (50, None), (51, None)])
+def test_what_is_unknown_is_told(messages, caplog, unknown, told):
+    tell_unknown("x", unknown, 1000, "do that")
+    warning = "data: 5 % of the x are unknown to the tokenizer: do that"
+    assert messages == (told if told is not None else ["data: 5 % of the x are <unk>"] if unknown == 50 else [warning])
+    assert [record.levelname for record in caplog.records if record.getMessage() == warning] == ["WARNING"] * (
+        unknown > 50
+    )
+
+
 # --------------------------------------------------------------------------------------------------------------- cache
 
 
@@ -128,10 +138,10 @@ def test_a_large_text_is_encoded_once_and_mapped(cache, messages):
 
 
 def test_a_small_text_leaves_no_file(cache, monkeypatch):
-    monkeypatch.setattr(encoded_text, "CACHED_FROM", len(TEXT.encode()) + 1)
+    monkeypatch.setattr(token_files, "CACHED_FROM", len(TEXT.encode()) + 1)
     assert not isinstance(encode_documents(DOCUMENTS, tokenizer()).tokens_S, np.memmap)
     assert not cache.exists()
-    monkeypatch.setattr(encoded_text, "CACHED_FROM", len(TEXT.encode()))
+    monkeypatch.setattr(token_files, "CACHED_FROM", len(TEXT.encode()))
     assert isinstance(encode_documents(DOCUMENTS, tokenizer()).tokens_S, np.memmap)
 
 
@@ -201,9 +211,10 @@ def test_a_cache_that_cannot_be_written_is_done_without(cache, messages, hindran
 SETUP = """
 import hashlib, logging, sys
 logging.basicConfig(level=logging.INFO, format="%(message)s")
-from seqlab.data import encoded_text
+from seqlab.data import token_files
+from seqlab.data.encoded_text import encode_documents
 from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, make_tokenizer
-encoded_text.CACHED_FROM = 0
+token_files.CACHED_FROM = 0
 lines = [f"line {number} of {number % 17}" for number in range(20_000)]
 words = make_tokenizer(lines, TokenizerSettings("word", 5000))
 encode, encoded = type(words).encode, []
@@ -216,7 +227,7 @@ type(words).encode = counting
 """
 
 PROCESS = """
-made = encoded_text.encode_documents(lines, words)
+made = encode_documents(lines, words)
 print("encoded" if encoded else "taken", file=sys.stderr)
 print(type(made.tokens_S).__name__, len(made.starts_N), hashlib.sha256(made.tokens_S).hexdigest())
 """

@@ -9,8 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from seqlab.data import encoded_text, encoding
-from seqlab.data.encoded_text import encode_texts, tell_unknown
+from seqlab.data import encoding
 from seqlab.data.encoding import (
     DocumentEncoder,
     DroppingLineEncoder,
@@ -19,8 +18,7 @@ from seqlab.data.encoding import (
     helpful_processes,
     idle_cores,
 )
-from seqlab.data.tokenizers import EOS, UNK, TokenizerSettings, make_tokenizer
-from seqlab.errors import UserError
+from seqlab.data.tokenizers import TokenizerSettings, make_tokenizer
 
 TEXTS = [f"line {number} of {'many ' * (number % 7)}words\nand {number % 11}" for number in range(2000)]
 WORDS = make_tokenizer((line for text in TEXTS for line in text.split("\n")), TokenizerSettings("word", 900))
@@ -152,103 +150,3 @@ def test_cores_are_shared_with_other_ranks(monkeypatch):
     assert idle_cores() == 3
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "40")
     assert idle_cores() == 1
-
-
-# -------------------------------------------------------------------------------------------------- files of tokens
-
-
-def encode(encoder, texts=TEXTS, **options):
-    options = {"size": 0, "count": len(TEXTS), "label": "the text", "checksum": b"1", **options}
-    return encode_texts(texts, encoder, **options)
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
-    monkeypatch.setattr(encoded_text, "CACHED_FROM", 0)
-    monkeypatch.setattr(encoded_text, "PROCESSES_FROM", 0)
-    monkeypatch.setattr(encoded_text, "helpful_processes", lambda size: 2)
-    return tmp_path / "tokens"
-
-
-def test_a_large_text_is_encoded_by_several_processes_and_told_of(cache, messages):
-    """Where there is no terminal: two lines, and none the next time."""
-    made = encode(LineEncoder(WORDS))
-    assert isinstance(made.tokens_S, np.memmap)
-    assert made.tokens_S.tolist() == flat(encoded_chunks(TEXTS, LineEncoder(WORDS), 0))[0]
-    assert made.unknown == int((made.tokens_S == UNK).sum()) > 0
-    start, end = messages
-    assert start == "data: encoding the text: 2,000 of them, in 2 processes"
-    assert end.startswith("data: encoded the text in ")
-    again = encode(LineEncoder(WORDS))
-    assert again.unknown == made.unknown and again.starts_N.tolist() == made.starts_N.tolist()
-    assert len(messages) == 2
-
-
-def test_lines_and_documents_have_files_of_their_own(cache):
-    assert len(encode(LineEncoder(WORDS)).tokens_S) != len(encode(DocumentEncoder(WORDS)).tokens_S)
-    assert len(list(cache.iterdir())) == 4
-
-
-def test_what_is_wrong_with_the_text_is_not_told_of_the_cache(cache, messages):
-    def texts():
-        yield from TEXTS[:900]
-        raise OSError(5, "Input/output error")
-
-    for checksum in (None, b"1"):
-        with pytest.raises(UserError, match=r"^cannot encode the text: \[Errno 5\] Input/output error$"):
-            encode(LineEncoder(WORDS), texts(), size=1, checksum=checksum, count=2000)
-    assert not any("cache" in message for message in messages)
-    assert not list(cache.iterdir())
-
-
-def test_without_a_checksum_no_file_is_left(cache):
-    made = encode(DroppingLineEncoder(BPE, 0.2, 1, 2, 0), checksum=None)
-    assert isinstance(made.tokens_S, np.memmap) and not list(cache.iterdir())
-    assert made.tokens_S.tolist() == flat(encoded_chunks(TEXTS, DroppingLineEncoder(BPE, 0.2, 1, 2, 0), 0))[0]
-    assert (made.tokens_S[made.starts_N[1:] - 1] == EOS).all()
-
-
-CUT_OFF = """
-import sys, time
-from seqlab.data import encoded_text, encoding
-from seqlab.data.encoding import LineEncoder
-from seqlab.data.tokenizers import Tokenizer, TokenizerSettings, make_tokenizer
-encoded_text.CACHED_FROM, encoding.CHUNK = 0, 100
-words = make_tokenizer(["a b c d"], TokenizerSettings("word", 50))
-cut = len(sys.argv) > 1
-
-def texts():
-    for number in range(5000):
-        if cut and number == 4000:
-            print("cut", flush=True)
-            time.sleep(60)
-        yield "a b c d" * (number % 9)
-
-made = encoded_text.encode_texts(texts(), LineEncoder(words), size=1, count=5000, label="it", checksum=b"x")
-print(len(made.tokens_S), made.unknown, flush=True)
-"""
-
-
-def test_a_cut_off_process_leaves_nothing_that_is_taken_for_whole(cache):
-    process = subprocess.Popen([sys.executable, "-c", CUT_OFF, "cut"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "cut\n"
-    process.kill()
-    process.communicate()
-    assert all(path.name.startswith(".") for path in cache.iterdir()), "no file in its place"
-    done = subprocess.run([sys.executable, "-c", CUT_OFF], capture_output=True, text=True)
-    lines = ["a b c d" * (number % 9) for number in range(5000)]
-    words = make_tokenizer(["a b c d"], TokenizerSettings("word", 50))
-    tokens = [words.encode(line) for line in lines]
-    expected = sum(map(len, tokens)) + 5000, sum(line.count(UNK) for line in tokens)
-    assert done.stdout == "{} {}\n".format(*expected), done.stderr
-
-
-@pytest.mark.parametrize("unknown, told", [(0, []), (1, ["data: 0.1 % of the x are <unk>"]), (50, None), (51, None)])
-def test_what_is_unknown_is_told(messages, caplog, unknown, told):
-    tell_unknown("x", unknown, 1000, "do that")
-    warning = "data: 5 % of the x are unknown to the tokenizer: do that"
-    assert messages == (told if told is not None else ["data: 5 % of the x are <unk>"] if unknown == 50 else [warning])
-    assert [record.levelname for record in caplog.records if record.getMessage() == warning] == ["WARNING"] * (
-        unknown > 50
-    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqlab.data import encoded_text
+from seqlab.data import token_files
 from seqlab.data.language_text import LanguageText
 from seqlab.data.pydocs import pydocs
 from seqlab.data.tokenizers import UNK, TokenizerSettings
@@ -179,10 +179,10 @@ def test_scores_of_text_that_the_tokenizer_changes_compare_with_none(files, lang
 
 def test_tokens_of_a_large_text_are_not_made_twice(files, tmp_path, monkeypatch, language_text, stream_of):
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(encoded_text, "CACHED_FROM", 0)
+    monkeypatch.setattr(token_files, "CACHED_FROM", 0)
     language_text(**files).prepare()
     assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 2 * 3
-    monkeypatch.setattr(encoded_text, "_encode", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(token_files, "_encode", lambda *_: pytest.fail("encoded again"))
     data = language_text(**files)
     data.prepare()
     assert data.describe("train")["tokens"] == len(stream_of(data, "train"))

@@ -8,11 +8,11 @@ import pytest
 import torch
 from datasets import Dataset
 
-from seqlab.data import encoded_text, encoding
-from seqlab.data.encoded_text import encode_texts
+from seqlab.data import encoding, token_files
 from seqlab.data.encoding import LineEncoder
 from seqlab.data.pairs import EncodedPairs, Ragged
 from seqlab.data.parallel_text import ParallelText
+from seqlab.data.token_files import encode_texts
 from seqlab.data.tokenizers import BOS, EOS, UNK, TokenizerSettings, make_tokenizer
 from seqlab.errors import UserError
 
@@ -53,7 +53,7 @@ def content(batches) -> list[tuple]:
 def cache(tmp_path, monkeypatch):
     """Every text is kept in files, and encoded in several chunks."""
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(encoded_text, "CACHED_FROM", 0)
+    monkeypatch.setattr(token_files, "CACHED_FROM", 0)
     monkeypatch.setattr(encoding, "CHUNK", 400)
     return tmp_path / "cache" / "tokens"
 
@@ -80,7 +80,7 @@ def test_batches_are_the_same_from_files_and_from_memory(cache, prefix, monkeypa
     assert isinstance(mapped._examples("train").source._flat.base, np.memmap)
     assert len(list(cache.iterdir())) == 2 * 2
     assert epoch(module(prefix, tokenizer=settings, max_length=14), 1) == found
-    monkeypatch.setattr(encoded_text, "CACHED_FROM", 1 << 22)
+    monkeypatch.setattr(token_files, "CACHED_FROM", 1 << 22)
     monkeypatch.delenv("SEQLAB_CACHE")
     assert epoch(module(prefix, tokenizer=settings, max_length=14), 1) == found
     assert 0 < sum(len(batch[0]) for batch in found) < 90, "some are left out"

@@ -185,6 +185,20 @@ def test_prepare_finds_what_is_wrong_with_any_split(corpus, text_module, sentenc
             text_module(train, **{split: "nowhere"}).prepare()
 
 
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_corpora_are_looked_up_without_reading_them(corpus, text_module, sentences, monkeypatch, split):
+    """In their order, but files before data sets of the Hub."""
+    names = {"train": ["phrasebook", corpus("train", sentences(5))], "val": "hub:nobody/has-this", "test": "phrasebook"}
+    loaded = []
+    monkeypatch.setattr("seqlab.data.corpora.parallel_corpus", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("seqlab.data.corpora.hub_splits", lambda name, instead: loaded.append(name))
+    text_module(**names).look_up()
+    assert loaded == ["hub:nobody/has-this"]
+    with pytest.raises(UserError, match=r"^no file nowhere\.\w\w \('nowhere' is taken as a path prefix"):
+        text_module(**{**names, split: ["phrasebook", "nowhere"]}).look_up()
+    assert len(loaded) == 1
+
+
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_sentences_too_long_to_score_are_told_of(corpus, text_module, sentences, messages, split):
     """Nothing is left out of what is scored; of training pairs long ones are left out, and counted."""

@@ -178,6 +178,9 @@ def test_a_penalty_counts_the_prompt_and_what_was_drawn(network, words):
         ({"lines": -2}, "lines must be at least 1, not -2"),
         ({"seed": -1}, "seed must not be negative"),
         ({"prompt": "the\udce9"}, "the prompt is not UTF-8"),
+        ({"prompt": 3}, "the prompt is a text, not 3"),
+        ({"prompt": None}, "the prompt is a text, not None"),
+        ({"prompt": ["the"]}, r"the prompt is a text, not \['the'\]"),
     ],
 )
 def test_bad_input_is_refused(network, words, options, message):

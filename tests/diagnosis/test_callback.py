@@ -3,12 +3,15 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from seqlab.diagnosis import Diagnose
 from seqlab.errors import UserError
+from seqlab.training.throughput import Throughput
 
 RECIPE = """
 task: seqlab.tasks.LanguageModel
@@ -121,6 +124,38 @@ def test_a_step_that_never_comes_is_refused_and_leaves_nothing(here: Here, folde
         "seqlab fit: error: Diagnose: step 7 never comes, since trainer.max_steps is 6; leave it out"
     )
     assert not (folder / "far").exists()
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before the clocks", "after them"])
+def test_its_time_is_none_of_the_training(first: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    now = [0.0]
+
+    def measure(*args: Any) -> dict:
+        now[0] += 1000
+        raise UserError("nothing to measure here")
+
+    monkeypatch.setattr("seqlab.training.throughput.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("seqlab.diagnosis.callback.batch_of", lambda *args: None)
+    monkeypatch.setattr("seqlab.diagnosis.callback.trace_task", measure)
+    throughput, diagnose = Throughput(), Diagnose([0, 1, 3])
+    callbacks: list[Any] = [diagnose, throughput] if first else [throughput, diagnose]
+    trainer: Any = SimpleNamespace(
+        callbacks=callbacks,
+        datamodule=None,
+        default_root_dir=tmp_path,
+        global_step=0,
+        is_global_zero=True,
+        world_size=1,
+    )
+    task: Any = None
+    for callback in callbacks:
+        callback.on_train_start(trainer, task)
+    for trainer.global_step in (1, 2, 3):
+        now[0] += 2
+        for callback in callbacks:
+            callback.on_train_batch_end(trainer, task, None, SimpleNamespace(tokens=10), 0)
+    assert now[0] == 3006
+    assert (throughput.tokens, throughput.seconds, throughput.wall, throughput.mean) == (30, 6, 6, 5)
 
 
 @pytest.mark.parametrize(

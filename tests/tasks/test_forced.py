@@ -1,5 +1,6 @@
 """Force decoding against plain loops over one text, the beam search, and what an evaluation finds."""
 
+import itertools
 import math
 
 import numpy as np
@@ -215,12 +216,12 @@ def test_no_texts():
 
 def test_what_is_no_text():
     pairs, lines = translation(), language_model()
-    for sides in (("a", ["t"]), (["a"], "t"), ([3], ["t"])):
+    for sides in (("a", ["t"]), (["a"], "t"), ([3], ["t"]), (3, ["t"]), (["a"], None), (["a"], iter(["t"]))):
         with pytest.raises(UserError, match="log_probabilities takes lists of lines of text"):
             pairs.log_probabilities(*sides)
-    for stream in (False, True):
+    for stream, given in itertools.product((False, True), ("a b", 3, None, iter(["a b"]))):
         with pytest.raises(UserError, match="log_probabilities takes lists of lines of text"):
-            lines.log_probabilities("a b", stream=stream)
+            lines.log_probabilities(given, stream=stream)
     with pytest.raises(UserError, match="takes a target for each source, not 1 for 2"):
         pairs.log_probabilities(["a", "b"], ["t"])
 

@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import pytest
 import torch
 
@@ -166,6 +167,7 @@ WRONG = [
     ({"n_best": 6}, "n_best 6 is more than a beam of 5 finds"),
     ({"prefixes": ["u"]}, "there are 1 prefixes for 2 lines: give one for each"),
     ({"prefixes": "uv"}, "prefixes takes a list of lines"),
+    ({"prefixes": 3}, "prefixes takes a list of lines"),
     ({"prefixes": ["u", "u v w"], "max_length": 2}, "the prefix of line 2 has 3 tokens, more than max_length 2"),
     ({"prefixes": ["u", "u <eos>"]}, "the prefix of line 2 holds the end of sentence"),
     ({"sampling": Sampling(), "seed": -1}, "seed must not be negative, but is -1"),
@@ -176,6 +178,22 @@ WRONG = [
 def test_wrong_options(options, message):
     with pytest.raises(UserError, match=message):
         Translator([make()]).decode(["a", "b c"], **options)
+
+
+@pytest.mark.parametrize("lines", [3, None, "a b", b"a b", [3], {"a b": 1}, {"a b"}, iter(["a b"])], ids=str)
+def test_what_is_no_list_of_lines(lines):
+    """An iterator would be read to its end by the check alone, and nothing be translated."""
+    for method in ("translate", "attention"):
+        with pytest.raises(UserError, match=r"^translate takes a list of lines of text, as in translate\(\['A sent"):
+            getattr(Translator([make()]), method)(lines)
+    with pytest.raises(UserError, match=r"^translate takes a list of lines of text"):
+        make().translate(lines)
+
+
+@pytest.mark.parametrize("form", [tuple, np.array])
+def test_what_serves_as_a_list_of_lines(form):
+    lines = ["b", "a b c d d", ""]
+    assert make().translate(form(lines)) == make().translate(lines)
 
 
 def test_batches_without_a_token():

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from seqlab.training.logs import MetricsLog, Throughput, read_rows
+from seqlab.training.logs import MetricsLog, read_rows
+from seqlab.training.throughput import Throughput
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_the_check_before_training_and_other_processes_write_nothing(path):
 def test_the_seconds_go_on_after_a_resume(path, monkeypatch):
     """With those up to the checkpoint: what was trained after it, and the time between, count nowhere."""
     now = [100.0]
-    monkeypatch.setattr("seqlab.training.logs.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("seqlab.training.throughput.time.perf_counter", lambda: now[0])
     run = Run(path)
     run.log.throughput.on_train_start(run.trainer, None)
     now[0] = 102.04
@@ -236,31 +237,3 @@ def test_values_come_back_exactly(path):
 
 def test_no_file_has_no_rows(path):
     assert read_rows(path) == []
-
-
-def test_throughput(monkeypatch):
-    """Target tokens of all devices from the end of one batch to the end of the next; validation does not count."""
-    now = [0.0]
-    monkeypatch.setattr("seqlab.training.logs.time.perf_counter", lambda: now[0])
-    throughput, trainer = Throughput(), FakeTrainer(world_size=3)
-    assert throughput.mean == 0
-    throughput.on_train_start(trainer, None)
-    for now[0], tokens in ((2.0, 40), (3.0, 10), (100.0, None), (101.0, 30)):
-        if tokens is None:
-            throughput.on_validation_end(trainer, None)
-        else:
-            throughput.on_train_batch_end(trainer, None, None, SimpleNamespace(tokens=tokens), 0)
-    assert throughput.mean == pytest.approx(3 * (40 + 10 + 30) / (2 + 1 + 1))
-    assert (throughput.seconds, throughput.wall) == (4, 101)  # the second counts the validation
-    resumed = Throughput()
-    resumed.load_state_dict(throughput.state_dict())
-    resumed.on_train_start(trainer, None)
-    now[0] = 107.0
-    assert resumed.wall == 107
-    resumed.on_train_end(trainer, None)
-    now[0] = 200.0
-    assert resumed.wall == 107
-    older = Throughput()
-    older.load_state_dict({"tokens": 3, "seconds": 4.0})
-    assert older.wall == 4
-    assert throughput.recent == pytest.approx(0.98 * (0.98 * 60 + 0.02 * 30) + 0.02 * 90)

@@ -3,10 +3,10 @@
 import csv
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from seqlab.registry import nearest
 
 if TYPE_CHECKING:
     from seqlab.config import Settings
-    from seqlab.tasks.base import Task
 
 log = logging.getLogger("seqlab")
 
@@ -58,6 +57,11 @@ class Run:
 
     def __str__(self) -> str:
         return str(self.path)
+
+    @property
+    def typed(self) -> str:
+        """The directory as one types it in a shell, for commands to be copied."""
+        return shlex.quote(str(self.path))
 
     def check_free(self, *, resume: bool, overwrite: bool) -> None:
         """Makes sure that a fit may write here.
@@ -217,84 +221,3 @@ class Run:
 def is_first_process() -> bool:
     """Whether this is the process that owns the run: launchers of several tell the others their rank."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
-
-
-def load(run: str | Path, device: str | None = None) -> "Task":
-    """The trained task of a run or of an export, ready to use.
-
-    Args:
-        run: Directory of the run, or what ``seqlab export`` made of it.
-        device: Where to put the model, such as ``cpu`` or ``cuda``; a GPU where there is one if None.
-
-    Returns:
-        The task in evaluation mode, with its tokenizers; of translation it goes on with
-        ``seqlab.load("runs/x").translate(["A sentence."])``.
-
-    Raises:
-        UserError: There is no such run, it has no checkpoint, or the checkpoint does not fit its configuration.
-    """
-    task, _, _ = restore(Run(run))
-    return task.to(device or default_device())
-
-
-def default_device() -> str:
-    """A GPU where there is one, else the CPU."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def restore(run: Run, settings: "Settings | None" = None) -> tuple["Task", Any, dict[str, Any]]:
-    """A run's task to be used, with averages of weights where there are any, its data module, and its checkpoint."""
-    from seqlab.training.averaging import use_averages
-
-    settings = settings or run.settings()
-    path, checkpoint = run.load()
-    task, data = rebuild(settings, checkpoint, path)
-    use_averages(task, checkpoint)
-    return task.eval(), data, checkpoint
-
-
-def rebuild(settings: "Settings", checkpoint: dict[str, Any], path: Path) -> tuple["Task", Any]:
-    """The task and data module of a configuration, with what a checkpoint saved of them, raw weights among it.
-
-    Raises:
-        UserError: The checkpoint was saved with another configuration.
-    """
-    from seqlab.training.initial_weights import first_few, misfits
-    from seqlab.training.untrusted import Bounded
-
-    data = settings.make_data()
-    try:
-        _give_state(data, checkpoint[type(data).__qualname__], path)
-        with Bounded(checkpoint["state_dict"], path):
-            task = settings.make_task(data)
-        if wrong := misfits(task.state_dict(), checkpoint["state_dict"]):
-            raise UserError(
-                f"{path} does not fit its own tokenizer or the configuration: {first_few(wrong)}{_saver(checkpoint)}"
-            )
-        task.load_state_dict(checkpoint["state_dict"])
-    except (KeyError, RuntimeError) as error:
-        reason = f"it holds no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise UserError(f"{path} does not fit the configuration: {reason}{_saver(checkpoint)}") from error
-    return task, data
-
-
-def _saver(checkpoint: dict[str, Any]) -> str:
-    """Of which version of seqlab a checkpoint is, if it is another one."""
-    saved, here = checkpoint["seqlab"].get("version"), version("seqlab")
-    return "" if saved in (here, None) else f" (it is of seqlab {saved}, and this is {here})"
-
-
-def _give_state(data: Any, state: Any, path: Path) -> None:
-    """Gives a data module what a checkpoint saved of it.
-
-    Raises:
-        UserError: It is of a wrong type, or damaged.
-        KeyError: It lacks something.
-    """
-    try:
-        data.load_state_dict(state)
-    except (TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: what it saved of the data cannot be read: {reason}") from error
