@@ -39,7 +39,8 @@ def check_class(cell: Any, who: str) -> None:
         raise UserError(f"{who} is no RecurrentCell but the class {cell.__module__}.{cell.__qualname__}")
     lacks = sorted(getattr(cell, "__abstractmethods__", ()))
     if cell.update is RecurrentCell.update and cell.step is RecurrentCell.step:
-        lacks = lacks or ["update"]
+        gates = cell.gates if cell.recurrent_gates is None else cell.recurrent_gates
+        lacks = lacks or ["update" if gates else "step"]
     if lacks:
         raise UserError(f"{who} is abstract: class {cell.__qualname__} does not define {', '.join(lacks)}")
 

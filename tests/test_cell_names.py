@@ -37,6 +37,12 @@ class Unfinished(RecurrentCell):
     """Lacks update."""
 
 
+class NoProduct(RecurrentCell):
+    """Lacks step, since there is nothing to call update with."""
+
+    recurrent_gates = ()
+
+
 class Formal(Mine, ABC):
     @abstractmethod
     def gate(self): ...
@@ -116,6 +122,7 @@ def test_a_name_that_nobody_could_write(name):
 NO_CELLS = [
     (Unfinished, "is abstract: class Unfinished does not define update"),
     (RecurrentCell, "is abstract: class RecurrentCell does not define update"),
+    (NoProduct, "is abstract: class NoProduct does not define step"),
     (Formal, "is abstract: class Formal does not define decay, gate"),
     (torch.nn.GRUCell, "is no RecurrentCell but the class torch.nn.modules.rnn.GRUCell"),
     (torch.tanh, "is no class of a RecurrentCell but a builtin_function_or_method"),

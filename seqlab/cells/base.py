@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from seqlab.cells import init as initialise
 from seqlab.errors import UserError
 
+Equations = list[tuple[str, str]]
+"""Each equation of a cell with what it is for, as ``("h_t = tanh(W_hh h_{t-1} + W_xh x_t + b_h)", "")``."""
 State = tuple[Tensor, ...]
 """The parts of a recurrent state, each ``[B, size]``, in the order of :attr:`RecurrentCell.states`."""
 
@@ -60,9 +62,11 @@ class RecurrentCell(nn.Module):
     """
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
-    """Names of the gates; ``input`` and ``recurrent`` produce one block of H for each; ``()`` is neither."""
+    """Names of the gates; ``input`` and ``recurrent`` produce one block of H for each; with ``()`` there is neither,
+    unless :attr:`recurrent_gates` names some."""
     recurrent_gates: tuple[str, ...] | None = None
-    """Gates that ``recurrent`` produces, where these are not all: ``()`` for a cell without a recurrent product."""
+    """Gates that ``recurrent`` produces, where these are not all: ``()`` for a cell without a recurrent product, which
+    overrides :meth:`step` instead of :meth:`update`."""
     states: ClassVar[tuple[str, ...]] = ("h",)
     """Names of the state parts; the first one feeds the recurrent product."""
     forget_gate: ClassVar[str | None] = None
@@ -175,6 +179,13 @@ class RecurrentCell(nn.Module):
         """One whole step: input ``[B, I]`` and state to output ``[B, O]`` and new state."""
         new = self.step(self.project(x), state)
         return self.readout(x, state, new), new
+
+    def equations(self) -> Equations:
+        """What a step of this very cell computes, its options in place, for ``seqlab cells show``.
+
+        Empty, as by default, where the equations of the class's docstring are those of every cell of it.
+        """
+        return []
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqlab.cells.base import RecurrentCell, State
 from seqlab.errors import UserError, with_article
@@ -23,8 +23,9 @@ def check_contract(cell: RecurrentCell, who: str) -> None:
         who: Its name and supplier, for the message.
 
     Raises:
-        UserError: A method raises an exception, returns something of another kind, number or shape than the contract
-            asks for, makes NaN or infinity of finite input, or draws random numbers.
+        UserError: There is no recurrent product to call ``update`` with; or a method raises an exception, returns
+            something of another kind, number or shape than the contract asks for, makes NaN or infinity of finite
+            input, or draws random numbers.
     """
     trial = _Trial(cell, who)
     with torch.random.fork_rng(devices=[]):
@@ -38,7 +39,8 @@ def is_elementwise(cell: RecurrentCell) -> bool:
     with a bit of the unit's number set and not set, so that any two units are in different halves in some row.
     """
     size = cell.hidden_size
-    own_step = type(cell).step is not RecurrentCell.step or cell.recurrent_gates == ()
+    maps = (getattr(cell, name, None) for name in ("input", "recurrent"))
+    own_step = type(cell).step is not RecurrentCell.step or not all(isinstance(each, nn.Linear) for each in maps)
     if own_step or any(width != size for width in cell.state_sizes):
         return False
     weight, units = cell.recurrent.weight, torch.arange(size)
@@ -70,6 +72,12 @@ class _Trial:
 
     def run(self) -> None:
         cell = self.cell
+        if type(cell).step is RecurrentCell.step and not hasattr(cell, "recurrent"):
+            gates = "gates" if cell.recurrent_gates is None else "recurrent_gates"
+            raise UserError(
+                f"{self.who}: with {gates} = () there is no recurrent product gh: override step(gx, state), "
+                "not update(gx, gh, state)"
+            )
         x_TBI = self._draw(T, B, cell.input_size)
         state = self._call("initial_state", cell.initial_state, B, x_TBI[0])
         self._state("initial_state", state, (B,))

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from seqlab.cells.base import ACTIVATIONS, RecurrentCell, State
+from seqlab.cells.base import ACTIVATIONS, Equations, RecurrentCell, State
 
 
 class Elman(RecurrentCell):
@@ -19,7 +19,7 @@ class Elman(RecurrentCell):
         input_size: Width of the inputs.
         hidden_size: Width of the state.
         activation: f: ``tanh``, ``relu`` or ``sigmoid``.
-        init: See :class:`~seqlab.cells.base.RecurrentCell`.
+        init: ``orthogonal`` or ``torch``; see :class:`~seqlab.cells.base.RecurrentCell`.
 
     Raises:
         UserError: The activation is unknown.
@@ -35,3 +35,6 @@ class Elman(RecurrentCell):
 
     def update(self, gx: Tensor, gh: Tensor, state: State) -> State:
         return (self.activation(gx + gh),)
+
+    def equations(self) -> Equations:
+        return [(f"h_t = {self.activation.__name__}(W_hh h_{{t-1}} + W_xh x_t + b_h)", "")]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from seqlab.cells.base import RecurrentCell, State
+from seqlab.cells.base import Equations, RecurrentCell, State
 
 
 class GRU(RecurrentCell):
@@ -17,8 +17,9 @@ class GRU(RecurrentCell):
         h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 
     K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine translation",
-    EMNLP 2014, equations 5 to 8. Here the reset gate acts after the recurrent product, as in ``torch.nn.GRU``. The z of
-    J. Chung et al., "Empirical evaluation of gated recurrent neural networks on sequence modeling", 2014, is 1 - z.
+    EMNLP 2014, equations 5 to 8, whose reset gate acts before the recurrent product; by default it acts after it, as in
+    ``torch.nn.GRU``. The z of J. Chung et al., "Empirical evaluation of gated recurrent neural networks on sequence
+    modeling", 2014, is 1 - z.
 
     Args:
         input_size: Width of the inputs.
@@ -27,7 +28,7 @@ class GRU(RecurrentCell):
             ``n_t = tanh(W_xn x_t + b_xn + W_hn (r_t * h_{t-1}) + b_hn)``.
         layer_norm: Normalise every product, the gates' two together and the candidate's alone (J. Ba, J. Kiros and
             G. Hinton, "Layer normalization", 2016, appendix). The norms' own offsets are the biases.
-        init: See :class:`~seqlab.cells.base.RecurrentCell`.
+        init: ``orthogonal`` or ``torch``; see :class:`~seqlab.cells.base.RecurrentCell`.
 
     Raises:
         UserError: The kind of reset is unknown.
@@ -78,3 +79,21 @@ class GRU(RecurrentCell):
             hn = self.recurrent_norms[1](hn)
         n = (xn + (hn if before else r * hn)).tanh()
         return (n + z * (h - n),)
+
+    def equations(self) -> Equations:
+        before, norm = self.reset == "before", self.layer_norm
+        if norm:  # of both gates at once, of which each takes its part
+            gates = {name: f"LN(W_x x_t)_{name} + LN(W_h h_{{t-1}})_{name}" for name in ("r", "z")}
+        else:
+            gates = {name: f"W_x{name} x_t + b_x{name} + W_h{name} h_{{t-1}} + b_h{name}" for name in ("r", "z")}
+        given = "LN(W_xn x_t)" if norm else "W_xn x_t + b_xn"
+        product = f"W_hn {'(r_t * h_{t-1})' if before else 'h_{t-1}'}"
+        product = f"LN({product})" if norm else f"{product} + b_hn"
+        if not before:
+            product = f"r_t * {product if norm else f'({product})'}"
+        return [
+            (f"r_t = sigmoid({gates['r']})", "reset"),
+            (f"z_t = sigmoid({gates['z']})", "update"),
+            (f"n_t = tanh({given} + {product})", "candidate"),
+            ("h_t = (1 - z_t) * n_t + z_t * h_{t-1}", ""),
+        ]

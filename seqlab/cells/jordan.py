@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from seqlab.cells.base import ACTIVATIONS, RecurrentCell, State
+from seqlab.cells.base import ACTIVATIONS, Equations, RecurrentCell, State
 
 
 class Jordan(RecurrentCell):
@@ -20,8 +20,8 @@ class Jordan(RecurrentCell):
         input_size: Width of the inputs.
         hidden_size: Width of h and of y.
         activation: f: ``tanh``, ``relu`` or ``sigmoid``.
-        output_activation: g.
-        init: See :class:`~seqlab.cells.base.RecurrentCell`.
+        output_activation: g, of the same.
+        init: ``orthogonal`` or ``torch``; see :class:`~seqlab.cells.base.RecurrentCell`.
 
     Raises:
         UserError: An activation is unknown.
@@ -47,3 +47,9 @@ class Jordan(RecurrentCell):
     def update(self, gx: Tensor, gh: Tensor, state: State) -> State:
         h = self.activation(gx + gh)
         return (self.output_activation(self.output(h)),)
+
+    def equations(self) -> Equations:
+        return [
+            (f"h_t = {self.activation.__name__}(W_xh x_t + W_yh y_{{t-1}} + b_h)", "hidden layer"),
+            (f"y_t = {self.output_activation.__name__}(W_hy h_t + b_y)", "output"),
+        ]

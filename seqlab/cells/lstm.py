@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from seqlab.cells.base import ACTIVATIONS, RecurrentCell, State
+from seqlab.cells.base import ACTIVATIONS, Equations, RecurrentCell, State
 from seqlab.cells.init import open_gate_
 from seqlab.errors import UserError
 
@@ -23,7 +23,8 @@ class LSTM(RecurrentCell):
         h_t = o_t * tanh(c_t)
 
     S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997; the forget gate is
-    F. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000. It is ``torch.nn.LSTM``.
+    F. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000. By default it is
+    ``torch.nn.LSTM``.
 
     Args:
         input_size: Width of the inputs.
@@ -37,7 +38,7 @@ class LSTM(RecurrentCell):
             "Layer normalization", 2016, equations 20 to 22). The norms' own offsets are the biases.
         projection: Width P of h: ``h_t = W_r (o_t * tanh(c_t))`` (H. Sak, A. Senior and F. Beaufays, 2014), the
             ``proj_size`` of ``torch.nn.LSTM``.
-        init: See :class:`~seqlab.cells.base.RecurrentCell`.
+        init: ``orthogonal`` or ``torch``; see :class:`~seqlab.cells.base.RecurrentCell`.
 
     Raises:
         UserError: An option is out of its range.
@@ -104,3 +105,25 @@ class LSTM(RecurrentCell):
             o = o + self.diagonal[2] * c
         h = o.sigmoid() * self.memory_norm(c).tanh()
         return h if self.project_output is None else self.project_output(h), c
+
+    def equations(self) -> Equations:
+        norm = isinstance(self.memory_norm, nn.LayerNorm)
+        seen = {"i": "c_{t-1}", "f": "c_{t-1}", "o": "c_t" if self.diagonal is not None else "c_{t-1}"}
+        sums = {}
+        for gate in self.gates:  # of norms over all gates at once each takes its part
+            product = f"LN(W_x x_t)_{gate} + LN(W_h h_{{t-1}})_{gate}"
+            sums[gate] = product if norm else f"W_x{gate} x_t + W_h{gate} h_{{t-1}} + b_{gate}"
+            if gate in seen and self.diagonal is not None:
+                sums[gate] += f" + w_c{gate} * {seen[gate]}"
+            elif gate in seen and self.peephole is not None:
+                sums[gate] += f" + W_c{gate} {seen[gate]}"
+        memory = ("c_t = f_t * c_{t-1} + i_t * g_t", "cell state")
+        output = (f"o_t = sigmoid({sums['o']})", "output gate")
+        h = f"o_t * tanh({'LN(c_t)' if norm else 'c_t'})"
+        return [
+            (f"i_t = sigmoid({sums['i']})", "input gate"),
+            (f"f_t = sigmoid({sums['f']})", "forget gate"),
+            (f"g_t = {self.candidate.__name__}({sums['g']})", "candidate"),
+            *([output, memory] if self.diagonal is None else [memory, output]),  # which then looks at it
+            (f"h_t = {h if self.projection is None else f'W_r ({h})'}", ""),
+        ]

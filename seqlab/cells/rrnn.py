@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from seqlab.cells.base import ACTIVATIONS, RecurrentCell, State
+from seqlab.cells.base import ACTIVATIONS, Equations, RecurrentCell, State
 
 FEEDBACKS = ("main", "updated")
 
@@ -32,7 +32,7 @@ class RRNN(RecurrentCell):
         activation: f.
         gate_activation: g, of the auxiliary connection.
         output_activation: g', of the output; the source prints the gate's letter here, which is ``sigmoid``.
-        init: See :class:`~seqlab.cells.base.RecurrentCell`.
+        init: ``orthogonal`` or ``torch``; see :class:`~seqlab.cells.base.RecurrentCell`.
 
     Raises:
         UserError: The feedback or an activation is unknown.
@@ -77,6 +77,20 @@ class RRNN(RecurrentCell):
         else:
             main, updated = self._main(self.input(x), previous[0]), state[0]
         return self.output_activation(self.output_updated(updated) + self.output_main(main))
+
+    def equations(self) -> Equations:
+        f, g, output = (each.__name__ for each in (self.activation, self.gate_activation, self.output_activation))
+        main = self.feedback == "main"
+        h = "h_{t-1}" if main else "h'_{t-1}"
+        states = [
+            (f"h_t  = {f}(W_hh {h} + W_xh x_t + b_h)", f"main connection{', which recurs' if main else ''}"),
+            (f"r_t  = {g}(W_rr {h} + W_xr x_t + b_r)", "auxiliary connection"),
+            (
+                f"h'_t = {f}(W_h'h {h} + W_x'h x_t + (W_rh r_t) * {h} + b_h')",
+                f"state after the auxiliary update{'' if main else ', which recurs'}",
+            ),
+        ]
+        return [*states, (f"o_t  = {output}(W_ho h'_t + W_ho' h_t + b_o)", "output")]
 
     def _main(self, gx: Tensor, h: Tensor) -> Tensor:
         """h_t from the projected input and the recurrent state."""

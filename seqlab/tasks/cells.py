@@ -1,8 +1,9 @@
 """From the name of a cell in a recipe to the cell."""
 
 import inspect
+import re
 from argparse import ArgumentError
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -37,11 +38,48 @@ def cell_factory(spec: str | Mapping[str, Any]) -> Callable[[int, int], Recurren
         except (TypeError, ValueError, RuntimeError) as error:
             if "allocate memory" in str(error):
                 raise  # no fault of the cell
+            refused = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            if refused and refused[1] in options and refused[1] not in cell_options(cell):
+                raise _no_option(who, refused[1], cell_options(cell)) from error
             raise UserError(f"{who}: {' '.join(str(error).split())}") from error
         check_contract(made, who)
         return made
 
     return make
+
+
+def cell_options(cell: type[RecurrentCell]) -> dict[str, inspect.Parameter]:
+    """The options of a cell by their names, each as the signature has it that is nearest to the cell."""
+    return {name: parameter for name, (parameter, _) in _options(cell)[0].items()}
+
+
+def _options(cell: type[RecurrentCell]) -> tuple[dict[str, tuple[inspect.Parameter, Any]], bool]:
+    """The options of a cell, those of the classes above it among them as far as ``**`` passes them on, each with its
+    type; and whether the cell takes others, of which its constructor alone knows what it makes of them."""
+    options: dict[str, tuple[inspect.Parameter, Any]] = {}
+    takes_others = False
+    for constructor in (vars(each)["__init__"] for each in cell.__mro__ if "__init__" in vars(each)):
+        parameters = list(inspect.signature(constructor).parameters.values())[1:]
+        try:
+            hints = get_type_hints(constructor)
+        except Exception:  # an annotation that only a type checker can resolve
+            hints = {}
+        positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+        variadic = [each for each in parameters if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+        for each in parameters:
+            if each not in (*positional[:2], *variadic):  # the sizes are no options
+                options.setdefault(each.name, (each, hints.get(each.name, inspect.Parameter.empty)))
+        if not any(each.kind is each.VAR_KEYWORD for each in variadic):
+            break
+        takes_others = True
+    return options, takes_others
+
+
+def _no_option(who: str, option: str, known: Iterable[str]) -> UserError:
+    known = list(known)
+    return UserError(
+        f"{who} has no option {option!r}{registry.nearest(option, known)} (options: {', '.join(known) or 'none'})"
+    )
 
 
 def _checked(cell: type[RecurrentCell], options: dict[str, Any], who: str) -> dict[str, Any]:
@@ -50,29 +88,17 @@ def _checked(cell: type[RecurrentCell], options: dict[str, Any], who: str) -> di
     Raises:
         UserError: The cell has no such option, or it is of another type.
     """
-    parameters = inspect.signature(cell).parameters
-    positional = [
-        name for name, each in parameters.items() if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
-    ]
-    variadic = [name for name, each in parameters.items() if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-    known = [name for name in parameters if name not in (*positional[:2], *variadic)]  # the sizes are no options
-    passes_on = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    try:
-        hints = get_type_hints(inspect.getattr_static(cell, "__init__"))
-    except Exception:  # an annotation that only a type checker can resolve
-        hints = {}
+    known, takes_others = _options(cell)
     checked = {}
     for option, value in options.items():
-        if option not in known and not passes_on:
-            raise UserError(
-                f"{who} has no option {option!r}{registry.nearest(option, known)} "
-                f"(options: {', '.join(known) or 'none'})"
-            )
-        if option in known and option in hints:
+        if option not in known and not takes_others:
+            raise _no_option(who, option, known)
+        parameter, annotation = known.get(option, (None, inspect.Parameter.empty))
+        if parameter is not None and annotation is not parameter.empty:
             try:
-                value = _parsed(value, hints[option], parameters[option].default)
+                value = _parsed(value, annotation, parameter.default)
             except (ArgumentError, ValueError, TypeError) as error:
-                expected = _spelled(hints[option])
+                expected = _spelled(annotation)
                 raise UserError(f"{who}: option {option}: expected {expected}, not {value!r}") from error
         checked[option] = value
     return checked

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from seqlab.cells.base import RecurrentCell
-from seqlab.cells.contract import check_contract
+from seqlab.cells.contract import check_contract, is_elementwise
 from seqlab.cells.elman import Elman
 from seqlab.cells.gru import GRU
 from seqlab.cells.jordan import Jordan
@@ -153,6 +153,40 @@ def test_a_breach_is_named_in_one_line(kind):
     message = str(refused.value)
     assert message.startswith(f"{WHO}: {problem}")
     assert "\n" not in message
+
+
+NO_PRODUCT = "there is no recurrent product gh: override step(gx, state), not update(gx, gh, state)"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name"),
+    [
+        ({"recurrent_gates": ()}, "recurrent_gates"),
+        ({"gates": ()}, "gates"),
+        ({"gates": (), "recurrent_gates": ()}, ""),
+    ],
+)
+def test_update_without_a_recurrent_product(attributes, name):
+    """It is told what to write instead, before any of it runs."""
+    cell = breach("project", raises(KeyError("not to be called")), **attributes)
+    with pytest.raises(UserError) as refused:
+        check_contract(cell, WHO)
+    assert str(refused.value) == f"{WHO}: with {name or 'recurrent_gates'} = () {NO_PRODUCT}"
+
+
+def test_other_forms_without_a_product_pass():
+    """A step of its own, a product of its own, or one that is named where the input has none."""
+
+    def step(self, gx, state):
+        return (state[0] + gx).tanh(), state[1]
+
+    check_contract(breach("step", step, recurrent_gates=()), WHO)
+    own = type("Own", (Good,), {"gates": ()})(H, H)
+    own.recurrent = nn.Sequential(nn.Linear(H, 2), nn.Linear(2, H))
+    named = type("Named", (Good,), {"gates": (), "recurrent_gates": ("h",)})(H, H)
+    for cell in (own, named):
+        check_contract(cell, WHO)
+        assert not is_elementwise(cell)  # an engine would look for both of the maps
 
 
 def test_dropout_and_other_random_numbers_in_update_are_found():

@@ -11,7 +11,7 @@ import torch
 import seqlab
 from seqlab import RecurrentCell, registry
 from seqlab.errors import UserError
-from seqlab.tasks.cells import cell_factory
+from seqlab.tasks.cells import cell_factory, cell_options
 
 if TYPE_CHECKING:
     from nowhere import Unknown
@@ -145,8 +145,47 @@ def test_a_cell_that_passes_its_options_on():
     cell = cell_factory("passing:extra=7,width=5")(3, 5)
     assert (cell.extra, cell.found["width"]) == (7, 5)
     assert "option extra: expected int, not 'x'" in error(cell_factory, "passing:extra=x")
+    assert "option width: expected int, not 'x'" in error(cell_factory, "passing:width=x")
     message = error(cell_factory("passing:wydth=5"), 3, 5)
-    assert message.startswith("cell 'passing'") and "wydth" in message
+    assert message.startswith(f"cell 'passing' registered in this process (module {__name__}) has no option 'wydth'; ")
+    assert "did you mean 'width'? (options: extra, projection, " in message and "input_size" not in message
+    assert list(cell_options(Passing)) == ["extra", *cell_options(Options)]
+
+
+def test_options_that_go_through_several_classes():
+    """As far up as they are passed on, the nearest class first; what a constructor takes out of them is its own."""
+
+    class Mixin:
+        def __init__(self, *given, mixed: int = 0, **options):
+            super().__init__(*given, **options)
+            self.mixed = mixed
+
+    class Middle(Mixin, RecurrentCell):
+        def __init__(self, input_size, hidden_size, init: str = "torch", **options):
+            self.taken = options.pop("taken", 0)
+            super().__init__(input_size, hidden_size, init=init, **options)
+
+        def update(self, gx, gh, state):
+            return (gx + gh,)
+
+    class Last(Middle):
+        def __init__(self, *sizes, own: float = 1.0, **options):
+            super().__init__(*sizes, **options)
+
+    class Closed(Last):
+        def __init__(self, input_size, hidden_size, *, only: bool = False):
+            super().__init__(input_size, hidden_size)
+
+    known = {name: each.default for name, each in cell_options(Last).items()}
+    assert known == {"own": 1.0, "init": "torch", "mixed": 0, "bias": True}
+    assert list(cell_options(Closed)) == ["only"]
+    seqlab.register_cell("last", Last)
+    cell = cell_factory("last:mixed=7,init=orthogonal,bias=false,taken=3")(3, 5)
+    assert (cell.mixed, cell.init, cell.input.bias, cell.taken) == (7, "orthogonal", None, 3)
+    assert error(cell_factory("last:bla=3"), 3, 5) == (
+        f"cell 'last' registered in this process (module {__name__}) has no option 'bla' "
+        "(options: own, init, mixed, bias)"
+    )
 
 
 def test_annotations_that_cannot_be_resolved_or_parsed_are_left_to_the_cell():
