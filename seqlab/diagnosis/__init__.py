@@ -10,6 +10,7 @@
     dynamics            the Jacobian of a step, and states over long inputs
     measuring           all of that for each cell of a stack, as plain numbers
     tasks, subjects     what is measured: a task, a run, cells
+    several             several runs in one report
     callback            a task in the course of a fit
     panels, pictures, training_picture, table, reports
 """

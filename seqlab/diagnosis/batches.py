@@ -27,8 +27,7 @@ def batch_of(data: DataModule, split: str, rows: int | None = None) -> Any:
     Raises:
         UserError: The split has no corpus.
     """
-    if not data.has(split):
-        raise UserError(f"there is no {split} corpus: give one with --data.{split} NAME, or take another --split")
+    check_split(data, split)
     examples: Any = data.evaluation_batches(split).examples
     if isinstance(examples, Windows):
         text, length = examples.text, int(getattr(data, "window", examples.windows_K[0]))
@@ -40,3 +39,13 @@ def batch_of(data: DataModule, split: str, rows: int | None = None) -> Any:
     count = min(rows or ROWS, len(lengths_N))
     index_B = np.unique(np.linspace(0, len(lengths_N) - 1, count).round().astype(np.int64))
     return examples.batch(index_B, int(lengths_N[index_B].sum()))
+
+
+def check_split(data: DataModule, split: str) -> None:
+    """Makes sure that there is something to measure on.
+
+    Raises:
+        UserError: The split has no corpus.
+    """
+    if not data.has(split):
+        raise UserError(f"there is no {split} corpus: give one with --data.{split} NAME, or take another --split")

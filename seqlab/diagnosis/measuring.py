@@ -3,6 +3,7 @@
 Shape suffixes: T = time steps, B = rows, I = input size.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,26 +29,32 @@ THRESHOLDS = {
     "saturation": {name: [low, high if high < torch.inf else None] for name, (low, high) in BOUNDS.items()},
 }
 """What verdicts and shares go by."""
+STAGES = 3
+"""Parts of the measurement of a stack."""
 
 
-def measure(stack: RecurrentStack, trace: Trace, steps: int = LONG) -> Measured:
+def untold() -> None:
+    """Shows nobody that a part is done."""
+
+
+def measure(stack: RecurrentStack, trace: Trace, steps: int = LONG, done: Callable[[], Any] = untold) -> Measured:
     """Measures every cell of a stack on what it was given.
 
     Args:
         stack: The stack, which is left as it is.
         trace: What it was given.
         steps: Steps of the long inputs.
+        done: Called after each of :data:`STAGES` parts, to show progress.
     """
     stack = in_double(stack)
     trace = trace.like(next(stack.parameters(), trace.x_TBI.double()))
+    every_norms = norms_by_distance(stack, trace)
+    done()
     trajectory = _Trajectory(stack, trace)
-    found = zip(
-        norms_by_distance(stack, trace),
-        trajectory.jacobians,
-        trajectory.gates,
-        long_states(stack, trace, steps),
-        strict=True,
-    )
+    done()
+    every_states = long_states(stack, trace, steps)
+    done()
+    found = zip(every_norms, trajectory.jacobians, trajectory.gates, every_states, strict=True)
     return [
         {
             "gradient": summary(norms),

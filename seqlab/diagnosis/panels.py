@@ -1,6 +1,7 @@
 """What pictures are made of: panels with curves, drawn side by side.
 
-``trained`` has a solid line, ``untrained`` a dashed one; cells that are compared have a colour and a line style each.
+``trained`` has a solid line, ``untrained`` a dashed one; cells that are compared, and runs, have a colour and a line
+style each.
 """
 
 import textwrap
@@ -36,7 +37,7 @@ class Panel(NamedTuple):
 
 
 def panels_of(report: Mapping[str, Any]) -> list[Panel]:
-    """A panel for each cell, where ``trained`` and ``untrained`` can be compared."""
+    """A panel for each cell of each run, where ``trained`` and ``untrained`` can be compared."""
     panels = []
     for stack, found in report["stacks"].items():
         for cell in found["cells"]:
@@ -50,18 +51,38 @@ def panels_of(report: Mapping[str, Any]) -> list[Panel]:
 
 
 def title(stack: str, cell: Mapping[str, Any]) -> str:
-    """``encoder, layer 1 forward (gru)``; of a cell on its own, its name."""
+    """``encoder, layer 1 forward (gru)``, or of one of several runs ``encoder, layer 1 forward: RUN``; of a cell on its
+    own, its name."""
+    if "run" in cell:
+        return f"{stack}, {cell['name']}: {cell['run']}"
     return f"{stack}, {cell['name']} ({cell['cell']})" if stack else str(cell["name"])
 
 
 def in_one(panels: Sequence[Panel]) -> list[Panel]:
     """Panels of a single curve as one panel of them all, each by its title."""
     series = [
-        Series(panel.title, each.measured, COLOURS[n % len(COLOURS)], STYLES[(n + n // len(COLOURS)) % len(STYLES)])
-        for n, panel in enumerate(panels)
+        Series(panel.title, each.measured, *_look(number))
+        for number, panel in enumerate(panels)
         for each in panel.series
     ]
     return [Panel("", series)]
+
+
+def by_layer(report: Mapping[str, Any]) -> list[Panel]:
+    """A panel for each layer, with the trained curve of each run that has it; a run looks the same in all of them."""
+    looks = {run["name"]: _look(number) for number, run in enumerate(report["runs"])}
+    panels: dict[str, Panel] = {}
+    for stack, found in report["stacks"].items():
+        for cell in found["cells"]:
+            name = f"{stack}, {cell['name']}"
+            panel = panels.setdefault(name, Panel(name, []))
+            panel.series.append(Series(cell["run"], cell["trained"], *looks[cell["run"]]))
+    return list(panels.values())
+
+
+def _look(number: int) -> tuple[str, str]:
+    """Colour and line style of one of several: no two of the first 28 have both in common."""
+    return COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
 
 
 def draw(

@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.diagnosis.panels import Panel, banded, draw, frame_distances, in_one, numbers, panels_of
+from seqlab.diagnosis.panels import Panel, banded, by_layer, draw, frame_distances, in_one, numbers, panels_of
 from seqlab.plots import COLOURS, STYLES, literal
 
 GREY = "#DDDDDD"
 PICTURES = ("gradients.png", "jacobian.png", "saturation.png", "states.png")
+MOST_PANELS = 12
+"""Of several runs, gates and states have a panel for each layer of each; the runs have pictures of their own."""
 
 
 def draw_all(report: Mapping[str, Any], folder: Path, heading: str) -> list[Path]:
     """Draws ``gradients.png``, ``jacobian.png``, ``saturation.png`` and ``states.png``.
 
-    One that would show nothing is left out, and an old one of its name removed.
+    One that would show nothing is left out, and an old one of its name removed; so are the last two where several runs
+    have more than :data:`MOST_PANELS` layers together.
 
     Args:
         report: What was measured.
@@ -26,8 +29,11 @@ def draw_all(report: Mapping[str, Any], folder: Path, heading: str) -> list[Path
     Returns:
         The pictures.
     """
-    panels, compared = panels_of(report), "cells" in report
-    together = in_one(panels) if compared else panels
+    together = panels = panels_of(report)
+    if "cells" in report:
+        together = in_one(panels)
+    elif "runs" in report:
+        together, panels = by_layer(report), panels if len(panels) <= MOST_PANELS else []
     makers = ((_gradients, together), (_jacobian, together), (_saturation, panels), (_states, panels))
     pictures = []
     for name, (maker, shown) in zip(PICTURES, makers, strict=True):

@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,20 +18,19 @@ from tqdm import tqdm
 
 from seqlab.cells.base import RecurrentCell
 from seqlab.config import Settings
+from seqlab.data.base import DataModule
 from seqlab.diagnosis.batches import batch_of
-from seqlab.diagnosis.measuring import describe, measure
+from seqlab.diagnosis.measuring import STAGES, describe, measure
 from seqlab.diagnosis.reports import report_of
 from seqlab.diagnosis.tasks import measure_task, trace_task
 from seqlab.diagnosis.tracing import Trace
 from seqlab.errors import UserError
 from seqlab.recurrence.stack import RecurrentStack
-from seqlab.runs import Run, default_device, restore
+from seqlab.runs import Run, default_device, read_source, restore
 from seqlab.specs import flat
 from seqlab.suppliers import find_suppliers
 from seqlab.tasks.base import Task
 from seqlab.tasks.cells import cell_factory
-from seqlab.training.checkpoints import load_checkpoint
-from seqlab.training.initial_weights import Source
 
 log = logging.getLogger("seqlab")
 
@@ -82,32 +80,39 @@ def _sized(maker: Callable[[int, int], RecurrentCell], hidden_size: int, input_s
     return maker(input_size, hidden_size)
 
 
-def diagnose_run(run: Run, flags: Sequence[str], split: str, rows: int | None = None) -> dict[str, Any]:
+def diagnose_run(
+    run: Run,
+    settings: Settings,
+    split: str,
+    rows: int | None = None,
+    done: Callable[[str, float], Any] = lambda when, share: None,
+) -> tuple[dict[str, Any], DataModule]:
     """Measures the layers of a run's best checkpoint, and those with the weights that its fit began with, on the same
     rows of a split.
 
     Args:
         run: The run.
-        flags: Flags that change its settings.
+        settings: Its settings, with what flags change of them.
         split: The split.
         rows: Rows of it; see :func:`~seqlab.diagnosis.batches.batch_of` for None.
+        done: Called with ``trained`` or ``untrained`` and the share of the measurement of these that is done since the
+            last call, to show progress.
 
     Returns:
-        The report.
+        The report, and the data module with what the rows are of.
 
     Raises:
-        UserError: The run has no checkpoint, a flag is wrong, the split has no corpus, or the task no layers.
+        UserError: The run has no checkpoint, the split has no corpus, or the task no layers.
     """
-    settings = run.settings(list(flags), prog=f"seqlab diagnose {run}")
     trained, data, checkpoint = restore(run, settings)
     batch = batch_of(data, split, rows)
     trained = trained.to(default_device())
     untrained, how = untrained_task(settings, data)
     traces, measured = {}, {}
-    both = [("trained", trained), ("untrained", untrained.to(trained.device))]
-    for when, task in _told(both, "measuring, trained and untrained"):
+    for when, task in (("trained", trained), ("untrained", untrained.to(trained.device))):
+        done(when, 0.0)
         traces = trace_task(task, batch)
-        measured[when] = measure_task(task, traces)
+        measured[when] = measure_task(task, traces, done=partial(done, when, 1 / (STAGES * len(traces))))
     stacks = trained.stacks()
     path = run.checkpoint()
     head = {
@@ -128,7 +133,7 @@ def diagnose_run(run: Run, flags: Sequence[str], split: str, rows: int | None = 
     }
     report = report_of(head, found)
     report["versions"] |= {name: number for name, number in find_suppliers(trained, settings.dump()).values() if name}
-    return report
+    return report, data
 
 
 def untrained_task(settings: Settings, data: Any) -> tuple[Task, str]:
@@ -144,9 +149,7 @@ def untrained_task(settings: Settings, data: Any) -> tuple[Task, str]:
     how, started, source = f"seed {settings.config.seed}", False, settings.config.training.init_from
     try:
         if source is not None:
-            path = Path(source) if Path(source).is_file() else Run(source).checkpoint()
-            content = load_checkpoint(path)
-            given = Source(source, content, flat(yaml.safe_load(content["seqlab"]["config"])))
+            given = read_source(source)
             given.give_weights(task, task.training_settings.init_only)
             how, started = f"weights of {source}", given.has_started(flat(yaml.safe_load(settings.dump())))
         if not started:

@@ -4,18 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqlab.diagnosis.panels import WHEN, title
+from seqlab.score_text import percent
 
-HEAD = ("cell", "weights", "factor", "reach", "left", "gradient", "largest", "median", "most saturated gate")
+FIGURES = ("factor", "reach", "left", "gradient", "largest", "median", "most saturated gate")
+HEAD = ("cell", "weights", *FIGURES)
 LEGEND = """\
-factor: of the gradient per step back; reach: steps back at which 1 % of it is left, of those measured
-left: of the gradient at the last of those; largest, median: singular values of a step's Jacobian"""
+factor: of the gradient per step back
+reach: steps back at which 1 % of it is left, of those measured
+left: of the gradient at the last of those
+largest, median: singular values of a step's Jacobian"""
 
 LEAST = 0.005
 """Share of a gate's values below which it is not told to be saturated."""
 
 
 def rows_of(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The table: a row for each cell and its weights."""
+    """The table: a row for each cell and its weights; of several runs, a row for each below the name of the layer."""
+    if "runs" in report:
+        return _rows_of_runs(report)
     rows: list[tuple[str, ...]] = [HEAD]
     for stack, found in report["stacks"].items():
         for cell in found["cells"]:
@@ -23,9 +29,32 @@ def rows_of(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
+def _rows_of_runs(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Trained weights alone, which need no column."""
+    head = ("trained run", *FIGURES)
+    rows: list[tuple[str, ...]] = [head]
+    for stack, found in report["stacks"].items():
+        layer = ""
+        for cell in found["cells"]:
+            if cell["name"] != layer:
+                layer = cell["name"]
+                rows.append((f"{stack}, {layer}", *[""] * (len(head) - 1)))
+            rows.append((f"  {cell['run']}", *_figures(cell["trained"])))
+    return rows
+
+
 def notes_of(report: Mapping[str, Any]) -> list[str]:
-    """What is to be said of single stacks."""
-    return [f"{stack}: {found['note']}" for stack, found in report["stacks"].items() if found["note"]]
+    """What is to be said of single stacks, and of runs that were measured on other data than the first."""
+    first, *others = report.get("runs", [{}])
+    differing = [run["name"] for run in others if run["sha256"] != first["sha256"]]
+    told = [f"measured on other data than {first['name']}: {', '.join(differing)}"] if differing else []
+    return told + [f"{stack}: {found['note']}" for stack, found in report["stacks"].items() if found["note"]]
+
+
+def measured_with(report: Mapping[str, Any]) -> str:
+    """The checkpoint and the rows that a run was measured with."""
+    checkpoint = report["checkpoint"]
+    return f"{checkpoint['file']} of step {checkpoint['step']:,}, {report['rows']} rows of {report['split']}"
 
 
 def _figures(measured: Mapping[str, Any]) -> tuple[str, ...]:
@@ -39,7 +68,7 @@ def _figures(measured: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         _number(gradient["factor"]),
         reach,
-        "-" if gradient["left"] is None else f"{100 * gradient['left']:.2g} %",
+        "-" if gradient["left"] is None else percent(gradient["left"]),
         gradient["verdict"] or "-",
         _number(jacobian and jacobian["largest"]),
         _number(jacobian and jacobian["median"]),

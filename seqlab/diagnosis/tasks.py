@@ -1,6 +1,6 @@
 """A task as it is measured: in evaluation mode, and afterwards as it was."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,9 +8,10 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from seqlab.diagnosis.dynamics import LONG
-from seqlab.diagnosis.measuring import Measured, measure
+from seqlab.diagnosis.measuring import Measured, measure, untold
 from seqlab.diagnosis.tracing import Trace, trace
 from seqlab.errors import UserError
+from seqlab.recurrence.stack import RecurrentStack
 from seqlab.tasks.base import Task
 from seqlab.training.preflight import untouched as untouched_module
 
@@ -29,11 +30,7 @@ def trace_task(task: Task, batch: Any) -> dict[str, Trace]:
     Raises:
         UserError: The task has no such layers, its loss does not call them, or its gradient is not finite.
     """
-    stacks = task.stacks()
-    if not stacks:
-        raise UserError(
-            f"{type(task).__name__} has no layers of seqlab (RecurrentStack), so there is nothing to diagnose"
-        )
+    stacks = stacks_of(task)
     with untouched(task):
         batch = task.transfer_batch_to_device(batch, task.device, 0)
         traces = trace(stacks, lambda: task.loss(batch))
@@ -51,10 +48,27 @@ def trace_task(task: Task, batch: Any) -> dict[str, Trace]:
     return traces
 
 
-def measure_task(task: Task, traces: Mapping[str, Trace], steps: int = LONG) -> dict[str, Measured]:
-    """Measures each stack of a task's layers on what :func:`trace_task` found."""
+def stacks_of(task: Task) -> dict[str, RecurrentStack]:
+    """The stacks of a task's layers by their names.
+
+    Raises:
+        UserError: There is none.
+    """
     stacks = task.stacks()
-    return {name: measure(stacks[name], each, steps) for name, each in traces.items()}
+    if not stacks:
+        raise UserError(
+            f"{type(task).__name__} has no layers of seqlab (RecurrentStack), so there is nothing to diagnose"
+        )
+    return stacks
+
+
+def measure_task(
+    task: Task, traces: Mapping[str, Trace], steps: int = LONG, done: Callable[[], Any] = untold
+) -> dict[str, Measured]:
+    """Measures each stack of a task's layers on what :func:`trace_task` found; ``done`` is that of
+    :func:`~seqlab.diagnosis.measuring.measure`."""
+    stacks = task.stacks()
+    return {name: measure(stacks[name], each, steps, done) for name, each in traces.items()}
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from seqlab.comparing.plan import FILE, RESULTS, read_plan
+from seqlab.comparing.plan import FILE, RESULTS, counted, read_plan
 from seqlab.comparing.results import collect, read_results
 from seqlab.comparing.runs import entries
-from seqlab.comparing.tables import Column, cost_columns, notes, number, scores_columns, shown_scores
+from seqlab.comparing.tables import Column, cost_columns, notes, scores_columns, shown_scores
 from seqlab.errors import UserError
 from seqlab.reporting.curves import comparison_curves
 from seqlab.reporting.diagnosis import cells_diagnosis
@@ -20,6 +20,7 @@ from seqlab.reporting.sentences import comparison_sentence, ranking
 from seqlab.reporting.shapes import RESULTS as SHAPE
 from seqlab.reporting.shapes import is_number, misfit
 from seqlab.runs import Run
+from seqlab.score_text import score_text
 
 
 def comparison_page(out: Path) -> Page:
@@ -33,7 +34,7 @@ def comparison_page(out: Path) -> Page:
     """
     results = read_comparison(out)
     runs = {
-        cell["cell"]: [Run(out / run["path"]) for run in _best_first(results, cell)]
+        cell["cell"]: [Run(out / run["path"]) for run in best_first(results, cell)]
         for cell in results["cells"]
         if cell["runs"]
     }
@@ -44,7 +45,7 @@ def comparison_page(out: Path) -> Page:
         ("recipe", results["recipe"]),
         ("cells", f"{len(results['cells'])}"),
         ("seeds", ", ".join(map(str, seeds)) if len(seeds) <= 10 else f"{len(seeds)}"),
-        ("budget", ", ".join(f"{value:,} {name}" for name, value in results["budget"].items())),
+        ("budget", ", ".join(counted(value, name) for name, value in results["budget"].items())),
         ("parameters", "the recipe's sizes" if results["parameters"] is None else f"{results['parameters']:,} each"),
         ("chosen by", f"{results['monitor']}, {'highest' if results['mode'] == 'max' else 'lowest'}"),
         ("scored on", results["split"]),
@@ -52,7 +53,7 @@ def comparison_page(out: Path) -> Page:
     sections = [
         Section("Results", _tables(results)),
         Section("Learning curves", comparison_curves(results, out)),
-        Section("Gradients through time", cells_diagnosis(runs)),
+        Section("Gradients through time", cells_diagnosis(runs, out)),
         *([Section("Sample outputs", samples)] if samples else []),
         Section("Runs", [_runs(results)]),
         Section("Configuration", cells_settings(chosen)),
@@ -77,7 +78,9 @@ def read_comparison(out: Path) -> dict[str, Any]:
     except RecursionError:  # of brackets without end
         wrong = "nested too deeply"
     if wrong:
-        raise UserError(f"{out / RESULTS} is damaged ({wrong}): seqlab compare --out {out} writes it again")
+        raise UserError(
+            f"{out / RESULTS} is damaged ({wrong}): {spelled(['seqlab', 'compare', '--out', out])} writes it again"
+        )
     return results
 
 
@@ -105,8 +108,9 @@ def _tables(results: Mapping[str, Any]) -> list[Block]:
     means = {cell["cell"]: cell["scores"][score]["mean"] for cell in ranking(results, score)}
     best = [name for name, mean in means.items() if mean == next(iter(means.values()))]
     strong = frozenset((names.index(name), 2) for name in best)  # behind the cell and its seeds
+    caption = "Scores, and how each cell stands to the first" if len(names) > 1 else "Scores"
     return [
-        _table("Scores, and how each cell stands to the first", names, scores_columns(results), strong),
+        _table(caption, names, scores_columns(results), strong),
         _table("Size and cost", names, cost_columns(results)),
         Notes([*notes(results), *(["bold: the best mean of the score that chooses"] if best else [])]),
     ]
@@ -124,7 +128,7 @@ def _table(
     return Table(caption, ["cell", *(name for name, _ in flat)], rows, strong=strong)
 
 
-def _best_first(results: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def best_first(results: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The runs of a cell, the best score first; behind them those that have none."""
     name = shown_scores(results)[0]
     scored = [run for run in cell["runs"] if is_number(run["scores"].get(name))]
@@ -139,7 +143,7 @@ def _runs(results: Mapping[str, Any]) -> Block:
         [
             f"{cell['cell']}, seed {run['seed']}",
             run["status"],
-            number(run["scores"][name], None) if name in run["scores"] else "-",
+            score_text(run["scores"][name]) if name in run["scores"] else "-",
             "-" if run["steps"] is None else f"{run['steps']:,}",
             "-" if run["seconds"] is None else f"{run['seconds']:,.0f} s",
             run["path"],

@@ -7,11 +7,11 @@ from typing import Any
 
 from seqlab.comparing.curves import AXES, LOSS, STEPS, TIME, Band, Curve, band, draw_panel, panels_of
 from seqlab.comparing.runs import Entry
-from seqlab.comparing.tables import number
 from seqlab.plots import legend_below
 from seqlab.reporting.page import Block, Missing, Pictures
 from seqlab.reporting.pictures import Picture, of_figure
 from seqlab.runs import Run
+from seqlab.score_text import score_text
 from seqlab.training.logs import read_rows
 
 SIZE = (5.0, 3.2)
@@ -75,7 +75,7 @@ def _panel(score: str, bands: Mapping[str, Band], cells: Sequence[str], label: s
 
 def _told(found: Band) -> str:
     last = float(found.mean[-1])
-    return number(last, None) if abs(last) < float("inf") else "no number"
+    return score_text(last) if abs(last) < float("inf") else "no number"
 
 
 def _noun(name: str) -> str:

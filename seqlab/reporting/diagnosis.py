@@ -1,16 +1,17 @@
 """What ``seqlab diagnose`` has found of runs: its pictures and its table."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 from seqlab.diagnosis.pictures import PICTURES
 from seqlab.diagnosis.reports import FOLDER, FORMAT, REPORT
-from seqlab.diagnosis.table import HEAD, LEGEND, rows_of
+from seqlab.diagnosis.table import HEAD, LEGEND, measured_with, notes_of, rows_of
 from seqlab.diagnosis.training_picture import PICTURE as TRAINING
 from seqlab.reporting.files import has_model
-from seqlab.reporting.page import Block, Code, Missing, Notes, Pictures, Table, spelled
-from seqlab.reporting.pictures import of_file
+from seqlab.reporting.page import Block, Missing, Notes, Pictures, Table
+from seqlab.reporting.pictures import Picture, of_file
 from seqlab.runs import Run
 
 SHOWN = {
@@ -23,23 +24,27 @@ SHOWN = {
 }
 """What each picture shows."""
 FEW = ("gradients.png", "jacobian.png")
-"""What a comparison shows of each cell."""
-MOST = 6
-"""Commands that are listed for what is missing."""
+"""What a comparison shows of each cell, where no picture has them all."""
+WRONG = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What happens with a diagnosis that somebody has changed."""
+UNKNOWN = "How far gradients reach back in time is not known"
 
 
 def run_diagnosis(run: Run) -> list[Block]:
     """All that was found of a run."""
     others = sorted({path.name for path in (run.path / FOLDER).glob("*.png")} - {*SHOWN})
-    return _diagnosis({"": run}, [*SHOWN, *others])
+    return [*_table({"": run}), *_pictures({"": run}, [*SHOWN, *others]), *_absent(run)]
 
 
-def cells_diagnosis(runs: Mapping[str, Sequence[Run]]) -> list[Block]:
-    """The table and the main pictures of one run of each cell: of the first that was diagnosed.
+def cells_diagnosis(runs: Mapping[str, Sequence[Run]], out: Path) -> list[Block]:
+    """The pictures that all cells have in common, and the table of one run of each: of the first that was diagnosed,
+    whose own main pictures are shown where it is not in those of all.
 
     Args:
         runs: The runs of each cell, the best first.
+        out: The comparison.
     """
+    together, shown = _together(out)
     chosen, told = {}, []
     for cell, found in runs.items():
         chosen[cell] = next((run for run in found if _is_known(run)), None) or next(filter(has_model, found), found[0])
@@ -47,7 +52,14 @@ def cells_diagnosis(runs: Mapping[str, Sequence[Run]]) -> list[Block]:
             told.append(
                 f"{cell} is shown by {chosen[cell].path.name}: its best, {found[0].path.name}, has no diagnosis"
             )
-    return [*([Notes(told)] if told else []), *_diagnosis(chosen, FEW)]
+    alone = {cell: run for cell, run in chosen.items() if cell not in shown}
+    blocks = [*together, *([Notes(told)] if told else []), *_table(chosen, shown.values()), *_pictures(alone, FEW)]
+    absent = [cell for cell, run in chosen.items() if not _is_known(run)]
+    if absent:
+        which = "" if len(runs) == 1 else f" of {len(absent)} of {len(runs)} cells"
+        able = any(has_model(run) and run.summary.is_file() for cell in absent for run in runs[cell])
+        blocks.append(Missing(f"{UNKNOWN}{which}", ("seqlab", "diagnose", out) if able else ()))
+    return blocks
 
 
 def _is_known(run: Run) -> bool:
@@ -55,77 +67,100 @@ def _is_known(run: Run) -> bool:
     return (run.path / REPORT).is_file() or any((run.path / FOLDER / file).is_file() for file in PICTURES)
 
 
-def _diagnosis(runs: Mapping[str, Run], names: Sequence[str]) -> list[Block]:
-    """What was found of runs, each by the name that it is told by, and which of them it was not sought of."""
-    blocks = _table({name: run for name, run in runs.items() if (run.path / REPORT).is_file()})
-    pictures, damaged = [], []
-    for file in names:
-        for name, run in runs.items():
-            path = run.path / FOLDER / file
-            if picture := of_file(path, *_told(name, run, file)):
-                pictures.append(picture)
-            elif path.is_file():
-                damaged.append(str(path))
-    blocks += [Pictures(pictures)] if pictures else []
-    blocks += [Missing(f"Left out, since it is damaged: {', '.join(damaged)}")] if damaged else []
-    return [*blocks, *_absent(runs, during=TRAINING in names)]
+def _absent(run: Run) -> list[Block]:
+    """That a run was not diagnosed, and the command that does so."""
+    if _is_known(run):
+        return []
+    during = (run.path / FOLDER / TRAINING).is_file()
+    text = "This is what was seen while training; the best checkpoint was not diagnosed" if during else UNKNOWN
+    return [Missing(text, ("seqlab", "diagnose", run) if has_model(run) else ())]
 
 
-def _absent(runs: Mapping[str, Run], *, during: bool) -> list[Block]:
-    """What was not sought, and the commands that do so.
+def _together(out: Path) -> tuple[list[Block], dict[str, str]]:
+    """The pictures of all cells of a comparison, and for each cell in them what was measured."""
+    path = out / FOLDER / REPORT
+    if not path.is_file():
+        return [], {}
+    try:
+        content = _read(path)
+        if "runs" not in content:  # it is of cells on their own, which somebody has put there
+            return [], {}
+        shown = {run["name"]: _measured(f"{run['name']}, {PurePath(run['run']).name}", run) for run in content["runs"]}
+        notes = Notes([*shown.values(), *notes_of(content)])
+        pictures = _embedded({out / FOLDER / file: _told(", ".join(shown), file) for file in SHOWN})
+    except WRONG:
+        return [Missing(f"{path} cannot be read; write it again", ("seqlab", "diagnose", out))], {}
+    return ([*pictures, notes], shown) if any(isinstance(each, Pictures) for each in pictures) else (pictures, {})
+
+
+def _pictures(runs: Mapping[str, Run], files: Sequence[str]) -> list[Block]:
+    """The pictures of runs, each by the name that it is told by."""
+    named = {name: f"{name}, {run.path.name}" if name else "" for name, run in runs.items()}
+    return _embedded(
+        {run.path / FOLDER / file: _told(named[name], file) for file in files for name, run in runs.items()}
+    )
+
+
+def _embedded(paths: Mapping[Path, tuple[str, str]]) -> list[Block]:
+    """Files as pictures, and which of them are damaged.
 
     Args:
-        runs: The runs.
-        during: Whether pictures of training are shown.
+        paths: Of each file what it shows, for those who do not see it, and its caption.
     """
-    absent = [run for run in runs.values() if not _is_known(run)]
-    if not absent:
-        return []
-    which = "" if len(runs) == 1 else f" of {len(absent)} of {len(runs)} cells"
-    text = f"How far gradients reach back in time is not known{which}"
-    if during and any((run.path / FOLDER / TRAINING).is_file() for run in absent):
-        text = "This is what was seen while training; the best checkpoint was not diagnosed"
-    commands = [("seqlab", "diagnose", run) for run in absent if has_model(run)]
-    if len(commands) < 2:
-        return [Missing(text, *commands)]
-    label = f"The first {MOST} of {len(commands)} commands" if len(commands) > MOST else "Commands"
-    return [Missing(text), Code(label, "\n".join(spelled(command) for command in commands[:MOST]))]
+    pictures: list[Picture] = []
+    damaged: list[str] = []
+    for path, told in paths.items():
+        if picture := of_file(path, *told):
+            pictures.append(picture)
+        elif path.is_file():
+            damaged.append(str(path))
+    blocks: list[Block] = [Pictures(pictures)] if pictures else []
+    return blocks + ([Missing(f"Left out, since it is damaged: {', '.join(damaged)}")] if damaged else [])
 
 
-def _told(name: str, run: Run, file: str) -> tuple[str, str]:
+def _told(name: str, file: str) -> tuple[str, str]:
     """What a picture shows, for those who do not see it, and its caption."""
-    of = f"{name}, {run.path.name}: " if name else ""
+    of = f"{name}: " if name else ""
     what = SHOWN.get(file, file.removesuffix(".png"))
     numbers = "" if file == TRAINING else " Its main numbers are in the table."
     return f"Chart of a diagnosis, {of}{what}.{numbers}", f"{of}{what}"
 
 
-def _table(runs: Mapping[str, Run]) -> list[Block]:
-    """The numbers of the diagnoses, and what each is of."""
+def _table(runs: Mapping[str, Run], known: Collection[str] = ()) -> list[Block]:
+    """The numbers of the diagnoses that there are, and what each is of, where that is not known yet."""
     rows: list[list[str]] = []
     told: list[str] = []
     damaged: list[Block] = []
     for name, run in runs.items():
+        if not (run.path / REPORT).is_file():
+            continue
         try:
-            content = json.loads((run.path / REPORT).read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                raise ValueError("it is of another version")
+            content = _read(run.path / REPORT)
             found = rows_of(content)[1:]
-            told.append(_what(content))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            if "checkpoint" in content:
+                told.append(_measured(f"{name}, {run.path.name}" if name else "", content))
+        except WRONG:
             damaged.append(Missing(f"{run.path / REPORT} cannot be read; write it again", ("seqlab", "diagnose", run)))
             continue
         rows += [[f"{name}: {row[0]}" if name else row[0], *row[1:]] for row in found]
     if not rows:
         return damaged
-    notes = Notes([*filter(None, dict.fromkeys(told)), *LEGEND.splitlines()])
+    notes = Notes([*(line for line in told if line not in known), *LEGEND.splitlines()])
     return [Table("Gradients, Jacobians and gates", HEAD, rows, text=True), notes, *damaged]
 
 
-def _what(content: Mapping[str, Any]) -> str:
-    """What a run was measured on: a later fit may have another best checkpoint."""
-    if "checkpoint" not in content:
-        return ""
-    checkpoint = content["checkpoint"]
-    step = f"{checkpoint['file']} of step {checkpoint['step']:,}"
-    return f"measured with {step}, on {content['rows']} rows of {content['split']}"
+def _measured(name: str, content: Mapping[str, Any]) -> str:
+    """What a run was measured with: a later fit may have another best checkpoint."""
+    return f"{f'{name}: ' if name else ''}measured with {measured_with(content)}"
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """A diagnosis.
+
+    Raises:
+        ValueError: It is of another version, or something else; it may also lack anything.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["format"] != FORMAT:
+        raise ValueError("it is of another version")
+    return content

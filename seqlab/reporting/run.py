@@ -8,7 +8,6 @@ from seqlab import tasks
 from seqlab.comparing.tables import MEBIBYTE
 from seqlab.decoding.search import Search
 from seqlab.evaluation.tables import half_width, intervals_told
-from seqlab.evaluation.tables import number as score_number
 from seqlab.reporting.commands import evaluate_commands, of_other_data
 from seqlab.reporting.curves import run_curves
 from seqlab.reporting.diagnosis import run_diagnosis
@@ -18,6 +17,7 @@ from seqlab.reporting.page import Block, Code, Missing, Notes, Page, Section, Ta
 from seqlab.reporting.samples import from_model, run_samples
 from seqlab.reporting.sentences import run_sentence, what_it_is
 from seqlab.runs import Run
+from seqlab.score_text import score_text
 
 COSTS = {
     "parameters": ("parameters", "{:,}"),
@@ -78,7 +78,7 @@ def _scores(run: Run, records: Mapping[str, Any], summary: Mapping[str, Any]) ->
     blocks: list[Block] = []
     for label, record in records.items():
         rows = [
-            [f"{label}/{name}", score_number(score["value"], half_width(score)), str(score.get("signature", ""))]
+            [f"{label}/{name}", score_text(score["value"], half_width(score)), str(score.get("signature", ""))]
             for name, score in record["scores"].items()
         ]
         caption = f"Scores on {label}{_search_told(record.get('decoding', {}))}"
@@ -90,7 +90,7 @@ def _scores(run: Run, records: Mapping[str, Any], summary: Mapping[str, Any]) ->
     if validated:
         signatures = summary.get("signatures", {})
         rows = [
-            [name, score_number(value), str(signatures.get(name.partition("/")[2], ""))]
+            [name, score_text(value), str(signatures.get(name.partition("/")[2], ""))]
             for name, value in validated.items()
         ]
         blocks.append(Table("Best validation of the fit", ["score", "value", "signature"], rows, text=True))

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seqlab.comparing.tables import number, shown_scores
+from seqlab.comparing.tables import shown_scores
 from seqlab.evaluation.comparison import LEVEL
 from seqlab.evaluation.tables import half_width
-from seqlab.evaluation.tables import number as score_number
 from seqlab.reporting.shapes import is_number
+from seqlab.score_text import score_text
 
 DRAWN = {"target tokens": "sentences", "tokens": "text", "answers": "sequences"}
 """What a test from one seed draws, by the unit of the task."""
@@ -72,7 +72,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _value(cell: Mapping[str, Any], name: str) -> str:
     score = cell["scores"][name]
-    return number(score["mean"], score["half_width"])
+    return score_text(score["mean"], score["half_width"])
 
 
 def run_sentence(settings: Mapping[str, Any], records: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
@@ -89,11 +89,11 @@ def run_sentence(settings: Mapping[str, Any], records: Mapping[str, Any], summar
     for label in sorted(records, key=lambda label: label != "test"):
         scores = records[label]["scores"]
         if metric in scores:
-            value = score_number(scores[metric]["value"], half_width(scores[metric]))
+            value = score_text(scores[metric]["value"], half_width(scores[metric]))
             return f"{who}: {metric} {value} on {label}."
     if monitor in summary.get("scores", {}):
         step = f" at step {summary['best_step']:,}" if summary.get("best_step") else ""
-        value = score_number(summary["scores"][monitor])
+        value = score_text(summary["scores"][monitor])
         return f"{who}: {monitor} {value}, the best validation{step}; not evaluated yet."
     return f"{who}: not scored yet."
 

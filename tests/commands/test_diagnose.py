@@ -115,14 +115,17 @@ def test_a_probe_of_a_cell_of_a_plugin(here: Here, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "problem"),
     [
-        ([], "what? Give a run, or --cell NAME[,NAME...] (see seqlab diagnose -h)"),
+        ([], "what? Give runs, a comparison, or --cell NAME[,NAME...] (see seqlab diagnose -h)"),
         (["RUN", "--cell", "gru"], "RUN and --cell: give a run or cells, not both"),
         (["--cell", "gru,lstn"], "no cell named 'lstn'; did you mean 'lstm'?"),
         (["--cell", ","], "argument --cell/--cells: ',' names no cell"),
         (["--cells", "gru,elman,gru"], "--cell names gru twice"),
         (["--cell", "gru", "--steps", "1"], "--steps 1: from a single step there is no way back; take two or more"),
         (["RUN", "--row", "5"], "unrecognized arguments: --row 5; did you mean '--rows'? (see seqlab diagnose -h)"),
-        (["RUN", "RUN"], "unrecognized arguments: RUN (one run at a time) (see seqlab diagnose -h)"),
+        (["RUN", "RUN"], "RUN is there twice: leave one of them out"),
+        (["RUN", "nowhere"], "nowhere is not a run (no config.yaml)"),
+        (["RUN", "."], ". is neither a run (no config.yaml) nor a comparison (no comparison.yaml)"),
+        (["RUN", "--out", "x"], "--out is for cells (--cell) and for several runs; leave it out"),
         (["--cell", "gru:rest=before"], "cell 'gru' of seqlab"),
         (["--cell", "gru", "--split", "val"], "--split is for a run; leave it out"),
         (
@@ -189,7 +192,7 @@ def test_help_loads_no_torch(capfd: pytest.CaptureFixture) -> None:
 def test_what_stands_in_its_place_is_told_before_anything_is_measured(
     here: Here, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("seqlab.diagnosis.subjects.diagnose_run", lambda *a: pytest.fail("measured"))
+    monkeypatch.setattr("seqlab.diagnosis.several.diagnose_run", lambda *a: pytest.fail("measured"))
     (model / "diagnosis").touch()
     assert here("diagnose", model) == (
         2,

@@ -66,7 +66,8 @@ def test_a_command_for_each_record() -> None:
 
 def test_flags_are_those_of_the_command() -> None:
     """All that may be written is understood by evaluate."""
-    from seqlab.commands.evaluate import _parser, split_flags
+    from seqlab.commands import split_flags
+    from seqlab.commands.evaluate import _parser
 
     scores = signed(bleu="case:lc|tok:intl", x=ADAPTED, y="cache:5|theta:0.3|weight:0.1")
     scores["x"]["interval"] = {"signature": "bs:30"}

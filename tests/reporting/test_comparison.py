@@ -186,10 +186,10 @@ def test_the_sentence() -> None:
     assert told({"a": 31.0, "b": 30.0}) == f"{best}; b has 30.00 ± 1.00, which is not tested."
     assert told({"a": 31.0, "b": 31.0}) == f"{best}, as has b."
     assert told({"a": 31.0, "b": 31.0, "c": 31.0, "d": 2.0}, {"c": 1.0, "d": 0.01}) == (
-        f"{best}, as have b and c; d has 2.000 ± 1.000, and the difference is significant (p = 0.0100, {test})."
+        f"{best}, as have b and c; d has 2.00 ± 1.00, and the difference is significant (p = 0.0100, {test})."
     )
     assert told({"d": 2.0, "a": 31.0, "b": 31.0}, {"a": 0.03, "b": 0.02}) == (
-        f"{best}, as has b; d has 2.000 ± 1.000, and the difference is significant (p = 0.0300, {test})."
+        f"{best}, as has b; d has 2.00 ± 1.00, and the difference is significant (p = 0.0300, {test})."
     )
     assert told({"a": 31.0}) == "a reaches bleu 31.00 ± 1.00 on test."
     assert told({"b": 45.0, "a": 31.0}, mode="min").startswith(f"{best}; b has 45.00")

@@ -8,9 +8,9 @@ import pytest
 
 from seqlab.diagnosis.reports import FOLDER, REPORT, write
 from seqlab.diagnosis.subjects import diagnose_cells
-from seqlab.diagnosis.table import rows_of
+from seqlab.diagnosis.table import LEGEND, rows_of
 from seqlab.reporting.diagnosis import TRAINING, cells_diagnosis, run_diagnosis
-from seqlab.reporting.page import Code, Missing, Notes, Pictures, Table
+from seqlab.reporting.page import Missing, Notes, Pictures, Table
 from seqlab.runs import Run
 
 
@@ -41,12 +41,14 @@ def test_of_cells(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_path: Path) 
     other, alone = Run(tmp_path / "a b"), Run(tmp_path / "gone")
     other.checkpoints.mkdir(parents=True)
     other.last.touch()
-    table, _, pictures, missing = cells_diagnosis({"elman": [run], "gru": [other], "lstm": [alone]})
+    other.summary.touch()
+    out = tmp_path / "comparison"
+    table, _, pictures, missing = cells_diagnosis({"elman": [run], "gru": [other], "lstm": [alone]}, out)
     assert isinstance(table, Table) and table.rows[0][0] == f"elman: {rows[1][0]}"
     assert isinstance(pictures, Pictures) and len(pictures.pictures) <= 2
     assert pictures.pictures[0].alt.startswith("Chart of a diagnosis, elman, seed-1: norm of the gradient")
     assert isinstance(missing, Missing) and missing.text.endswith("not known of 2 of 3 cells")
-    assert missing.command == ("seqlab", "diagnose", other)
+    assert missing.command == ("seqlab", "diagnose", out)
 
 
 def test_what_cannot_be_read(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_what_cannot_be_read(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_p
         (run.path / REPORT).write_text(content)
         missing = run_diagnosis(run)[0]
         assert isinstance(missing, Missing) and "diagnosis.json cannot be read" in missing.text, content
-    table, _, missing, pictures, _ = cells_diagnosis({"elman": [diagnosed[0]], "gru": [run]})
+    table, _, missing, pictures, _ = cells_diagnosis({"elman": [diagnosed[0]], "gru": [run]}, tmp_path)
     assert len(table.rows) == 1 and len(pictures.pictures) == 2  # the others are still shown
     assert isinstance(missing, Missing)
 
@@ -76,7 +78,9 @@ def test_what_a_diagnosis_was_made_with_is_told(diagnosed: tuple[Run, list[tuple
     head = {"checkpoint": {"file": "best.ckpt", "step": 1200}, "split": "val", "rows": 7}
     (run.path / REPORT).write_text(json.dumps(content | head))
     _, notes = run_diagnosis(run)
-    assert isinstance(notes, Notes) and notes.lines[0] == "measured with best.ckpt of step 1,200, on 7 rows of val"
+    assert isinstance(notes, Notes) and notes.lines[0] == "measured with best.ckpt of step 1,200, 7 rows of val"
+    _, notes = cells_diagnosis({"elman": [run]}, tmp_path)
+    assert notes.lines[0] == "elman, run: measured with best.ckpt of step 1,200, 7 rows of val"
 
 
 def with_checkpoint(path: Path) -> Run:
@@ -98,22 +102,76 @@ def test_what_was_drawn_while_training_is_no_diagnosis(
     assert "gradient by the state over steps back from the loss" in picture.caption and "the same" not in picture.alt
     assert missing.text.endswith("the best checkpoint was not diagnosed")
     assert missing.command == ("seqlab", "diagnose", run)
-    (missing,) = cells_diagnosis({"gru": [run]})
-    assert missing == Missing("How far gradients reach back in time is not known", ("seqlab", "diagnose", run))
+    (missing,) = cells_diagnosis({"gru": [run]}, tmp_path)
+    assert missing == Missing("How far gradients reach back in time is not known")  # the run has not ended
 
 
 def test_another_seed_stands_in(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_path: Path) -> None:
     best, run = with_checkpoint(tmp_path / "seed-3"), diagnosed[0]
-    notes, table, *_, pictures = cells_diagnosis({"elman": [best, Run(tmp_path / "seed-5"), run]})
+    notes, table, *_, pictures = cells_diagnosis({"elman": [best, Run(tmp_path / "seed-5"), run]}, tmp_path)
     assert notes == Notes(["elman is shown by seed-1: its best, seed-3, has no diagnosis"])
     assert isinstance(table, Table) and pictures.pictures[0].caption.startswith("elman, seed-1: ")
 
 
-def test_a_command_for_each_cell_that_was_not_diagnosed(tmp_path: Path) -> None:
-    """Of the best seed that has a model; not more than a few."""
-    runs = {str(number): [Run(tmp_path / "gone"), with_checkpoint(tmp_path / f"cell {number}")] for number in range(7)}
-    missing, code = cells_diagnosis({name: runs[name] for name in "012"})
+def test_one_command_for_all_cells_that_were_not_diagnosed(tmp_path: Path) -> None:
+    """Whichever of their seeds have ended with a model; without any there is none to diagnose."""
+    runs = {name: [Run(tmp_path / "gone"), with_checkpoint(tmp_path / name)] for name in ("a", "b", "c")}
+    (missing,) = cells_diagnosis(runs, tmp_path)
     assert missing == Missing("How far gradients reach back in time is not known of 3 of 3 cells")
-    assert code == Code("Commands", "\n".join(f"seqlab diagnose '{tmp_path}/cell {number}'" for number in range(3)))
-    _, code = cells_diagnosis(runs)
-    assert code.label == "The first 6 of 7 commands" and len(code.text.splitlines()) == 6
+    runs["b"][1].summary.touch()
+    (missing,) = cells_diagnosis(runs, tmp_path)
+    assert missing.command == ("seqlab", "diagnose", tmp_path)
+
+
+@pytest.fixture
+def together(diagnosed: tuple[Run, list[tuple[str, ...]]], tmp_path: Path) -> Path:
+    """A comparison whose elman stands in one picture with lstm, made of the numbers of a cell on its own."""
+    content = json.loads((diagnosed[0].path / REPORT).read_text())
+    (cell,) = content["stacks"][""]["cells"]
+    head = {"checkpoint": {"file": "best.ckpt", "step": 1200}, "split": "val", "rows": 7}
+    runs = [{"name": name, "run": f"x/{name}/seed-1", "sha256": "a", **head} for name in ("lstm", "elman")]
+    cells = [{"name": "layer 1", "cell": "elman", "run": run["name"], "trained": cell["untrained"]} for run in runs]
+    made = {"format": 1, "runs": runs, "stacks": {"network": {"note": "steps", "cells": cells}}}
+    write(made, tmp_path / FOLDER / REPORT, tmp_path / FOLDER, "both")
+    return tmp_path
+
+
+def test_pictures_of_all_cells_come_first(diagnosed: tuple[Run, list[tuple[str, ...]]], together: Path) -> None:
+    """And those of a cell that is in none of them last."""
+    run = diagnosed[0]
+    pictures, notes, table, _, others = cells_diagnosis({"elman": [run], "gru": [run]}, together)
+    files = {path.read_bytes() for path in (together / FOLDER).glob("*.png")}
+    assert {b64decode(each.uri.removeprefix("data:image/png;base64,")) for each in pictures.pictures} == files
+    assert len(files) == 4 and pictures.pictures[0].caption.startswith("lstm, elman: norm of the gradient by the state")
+    assert notes.lines == [
+        "lstm, seed-1: measured with best.ckpt of step 1,200, 7 rows of val",
+        "elman, seed-1: measured with best.ckpt of step 1,200, 7 rows of val",
+        "network: steps",
+    ]
+    assert [row[0] for row in table.rows] == ["elman: elman", "gru: elman"]
+    assert {picture.caption.partition(":")[0] for picture in others.pictures} == {"gru, seed-1"}
+    _, _, _, legend = cells_diagnosis({"elman": [run]}, together)
+    assert isinstance(legend, Notes) and legend.lines == LEGEND.splitlines()
+
+
+def test_what_all_cells_have_in_common_cannot_be_read(
+    diagnosed: tuple[Run, list[tuple[str, ...]]], together: Path
+) -> None:
+    """Then each is shown on its own; so it is where there are numbers without pictures, or of cells on their own."""
+    run, path = diagnosed[0], together / FOLDER / REPORT
+    whole = path.read_text()
+    for content in ("[", "[]", '{"format":1,"runs":[]}', '{"format":1,"runs":[1]}', whole.replace(":1200", ':"a"')):
+        path.write_text(content)
+        missing, _, _, pictures = cells_diagnosis({"elman": [run]}, together)
+        assert missing == Missing(f"{path} cannot be read; write it again", ("seqlab", "diagnose", together)), content
+        assert pictures.pictures[0].caption.startswith("elman, seed-1: ")
+    path.write_text((run.path / REPORT).read_text())
+    assert len(cells_diagnosis({"elman": [run]}, together)) == 3
+    path.write_text(whole)
+    (together / FOLDER / "jacobian.png").write_bytes(b"")
+    pictures, missing, *_ = cells_diagnosis({"elman": [run]}, together)
+    assert len(pictures.pictures) == 3 and missing.text.endswith("jacobian.png")
+    for picture in (together / FOLDER).glob("*.png"):
+        picture.unlink()
+    _, _, pictures = cells_diagnosis({"elman": [run]}, together)
+    assert len(pictures.pictures) == 2

@@ -33,11 +33,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 
 def test_scores_with_intervals_and_signatures(page: Page) -> None:
-    assert page.summary == "Translation with lstm: bleu 30.5000 ± 1.2500 on test."
+    assert page.summary == "Translation with lstm: bleu 30.50 ± 1.25 on test."
     test, notes, val = blocks(page, "Scores")
-    assert test.rows == [["test/bleu", "30.5000 ± 1.2500", "nrefs:1|tok:13a"]]
+    assert test.rows == [["test/bleu", "30.50 ± 1.25", "nrefs:1|tok:13a"]]
     assert test.caption == "Scores on test, beam 5, min length 3" and "bs:1000|unit:sentence" in notes.lines[0]
-    assert val.rows == [["val/bleu", "31.5000", ""]]
+    assert val.rows == [["val/bleu", "31.50", ""]]
 
 
 def test_what_the_fit_measured(page: Page) -> None:
@@ -47,7 +47,7 @@ def test_what_the_fit_measured(page: Page) -> None:
     assert rows["engines of encoder"] == "native, plain" and "peak memory" not in rows
     (pictures,) = blocks(page, "Learning curves")
     assert [picture.caption.partition(" ")[0] for picture in pictures.pictures] == ["train/loss", "val/bleu"]
-    assert pictures.pictures[0].alt.endswith("made ends at 5.500.")
+    assert pictures.pictures[0].alt.endswith("made ends at 5.50.")
 
 
 @pytest.mark.parametrize(
