@@ -2,11 +2,11 @@
 
 import argparse
 import logging
+import shlex
 from pathlib import Path
 
 from seqlab import registry
-from seqlab.commands import Arguments
-from seqlab.commands.evaluate import split_flags
+from seqlab.commands import Arguments, split_flags
 from seqlab.comparing.plan import (
     FILE,
     MOST_PARAMETERS,
@@ -34,7 +34,7 @@ EPILOG = """\
 Every other flag, such as --data.train NAME or --model.dropout X, goes to every fit as it is.
 The same command again, or --out DIR alone, goes on: finished runs are kept, an interrupted one is taken up exactly.
 
-  seqlab compare --recipe translation --cells gru,lstm,rrnn:feedback=updated --seeds 3 --parameters 1M
+  seqlab compare --recipe translation --cells gru,lstm,rrnn --parameters 1M
   seqlab compare --out comparisons/translation
 """
 
@@ -65,20 +65,27 @@ def main(argv: list[str]) -> int:
     with Run(out).lock():
         if not begun:
             plan.write(out)
-        code = compare(plan, out, workers=workers, jobs=given.jobs, retry=given.retry)
+        told: list[str] = []
+        code = compare(plan, out, tell=told.extend, workers=workers, jobs=given.jobs, retry=given.retry)
         if code < STOPPED and (out / RESULTS).is_file():
-            _report(out)
-        return code
+            told += _report(out)
+    if told:  # last of all, since whoever reads it may have gone
+        print("\n".join(told))
+    return code
 
 
-def _report(out: Path) -> None:
-    """Writes the report beside the results, which are written whatever becomes of it."""
+def _report(out: Path) -> list[str]:
+    """Writes the report beside the results, which are written whatever becomes of it; returns what is to be told."""
     try:
         from seqlab.reporting.report import write_report
 
-        print(f"{'':<9}{write_report(out)}")  # further down in the list of what was written
+        path = write_report(out)
     except Exception as error:
-        log.warning("the report was not written (%s); once that is mended: seqlab report %s", error, out)
+        again = shlex.join(["seqlab", "report", str(out)])
+        log.warning("the report was not written (%s); once that is mended: %s", error, again)
+        return []
+    why = shlex.join(["seqlab", "diagnose", str(out)])
+    return [f"{'':<9}{path}", f"{'why:':<9}{why}"]  # the first further down in the list of what was written
 
 
 def _plan(out: Path, begun: bool, asked: Asked | None, recipe: Path | None) -> Plan:
@@ -145,7 +152,7 @@ def _parser() -> Arguments:
     parser = Arguments(
         prog="seqlab compare",
         usage="seqlab compare --recipe NAME|FILE --cells NAME,NAME,... [--seeds N] [--parameters N] "
-        "[--steps N | --tokens N | --minutes X]\n       [--out DIR] [--workers N] [--jobs slurm|commands] "
+        "[--steps N | --tokens N | --minutes X] [--out DIR] [--workers N] [--jobs slurm|commands] "
         "[--GROUP.KEY VALUE ...]\n       seqlab compare --out DIR [--retry]",
         description="Trains every cell from every seed on the same data with the same budget, scores the runs, and "
         "tests each cell against the first.",

@@ -2,14 +2,16 @@
 
 import json
 import logging
+import shlex
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqlab.comparing.curves import draw_curves
 from seqlab.comparing.jobs import write_jobs
-from seqlab.comparing.plan import RESULTS, Plan
+from seqlab.comparing.plan import RESULTS, Plan, counted
 from seqlab.comparing.pool import Job, Pool
 from seqlab.comparing.results import collect
 from seqlab.comparing.runs import Entry, entries, has_failed
@@ -18,16 +20,26 @@ from seqlab.comparing.tables import markdown, run_rows, terminal
 from seqlab.comparing.view import View
 from seqlab.evaluation.tables import written
 from seqlab.files import write_text
+from seqlab.terminal import columns
 
 log = logging.getLogger("seqlab")
 
 
-def compare(plan: Plan, out: Path, *, workers: int = 1, jobs: str | None = None, retry: bool = False) -> int:
-    """Trains what is still to be trained, scores it, and writes and prints the results.
+def compare(
+    plan: Plan,
+    out: Path,
+    *,
+    tell: Callable[[list[str]], None],
+    workers: int = 1,
+    jobs: str | None = None,
+    retry: bool = False,
+) -> int:
+    """Trains what is still to be trained, scores it, and writes and tells the results.
 
     Args:
         plan: The plan, which the directory holds.
         out: The directory.
+        tell: Called with the lines of the results, when they are written.
         workers: Processes at a time.
         jobs: ``slurm`` or ``commands``: write what is to be trained, and train nothing.
         retry: Whether runs that failed or diverged are tried again.
@@ -45,17 +57,22 @@ def compare(plan: Plan, out: Path, *, workers: int = 1, jobs: str | None = None,
         stopped = _train(plan, every, todo, workers)
     else:
         _note_failures(todo)
-        todo = [entry for entry in todo if entry.status()[0] == "unfinished" and entry.holder() is None]
         stopped = 0
+        unfinished = [entry for entry in todo if entry.status()[0] == "unfinished"]
+        todo = [entry for entry in unfinished if entry.holder() is None]
         if todo:
-            log.info("%s runs are to be done: %s", len(todo), write_jobs(jobs, todo, out))
+            log.info("%s to be done: %s", _are(len(todo)), write_jobs(jobs, todo, out))
+        if running := len(unfinished) - len(todo):
+            log.info("%s running", _are(running))
     stopped = stopped or _score(plan, every, out, workers)
     if stopped:
-        log.info("%s: go on with: seqlab compare --out %s", signal.Signals(stopped).name, out)
+        again = shlex.join(["seqlab", "compare", "--out", str(out)])
+        log.info("%s: go on with: %s", signal.Signals(stopped).name, again)
         return 128 + stopped
     results = collect(plan, every, out)
     if any(run["status"] != "unfinished" for cell in results["cells"] for run in cell["runs"]):
-        print("\n".join([*terminal(results), "", *written(write_results(results, every, out))]))
+        paths = write_results(results, every, out)
+        tell([*terminal(results, columns(sys.stdout)), "", *written(paths)])
     return int(any(run["status"] != "finished" for cell in results["cells"] for run in cell["runs"]) and jobs is None)
 
 
@@ -72,12 +89,17 @@ def write_results(results: dict[str, Any], every: Sequence[Entry], out: Path) ->
     return [*(out / name for name in texts), *pictures]
 
 
+def _are(number: int) -> str:
+    return f"{counted(number, 'runs')} {'is' if number == 1 else 'are'}"
+
+
 def _train(plan: Plan, every: Sequence[Entry], todo: Sequence[Entry], workers: int) -> int:
     """Runs the fits; returns the signal that ended them, or 0."""
     steps = {seed: _steps(plan, seed) for seed in plan.asked.seeds}
     view = View(len(every), len(every) - len(todo), plan.monitor, steps)
     if len(todo) < len(every):
-        view.say(f"{len(every) - len(todo)} of {len(every)} runs have ended before")
+        ended = len(every) - len(todo)
+        view.say(f"{ended} of {counted(len(every), 'runs')} {'has' if ended == 1 else 'have'} ended before")
 
     def job(entry: Entry) -> Job:
         return Job(

@@ -10,14 +10,14 @@ from seqlab.files import write_text
 KINDS = {"commands": "commands.txt", "slurm": "jobs.sh"}
 SLURM = """\
 #!/bin/bash
-# The runs of {out} that are to be done: adapt the lines below to the cluster, then: sbatch {script}
+# The runs of {out} that are to be done: adapt the lines below to the cluster, then: {submit}
 # Afterwards the same seqlab compare collects what they left, and writes what is still to be done.
 #SBATCH --job-name={name}
 #SBATCH --array=0-{last}
 #SBATCH --output=/dev/null
 #SBATCH --cpus-per-task=2
 #SBATCH --time=04:00:00
-#SBATCH --signal=TERM@120
+#SBATCH --signal=B:TERM@120
 
 commands=(
 {commands}
@@ -25,6 +25,7 @@ commands=(
 logs=(
 {logs}
 )
+# By both exec the fit becomes the batch shell, to which B: sends the signal: it saves its step before time is over.
 mkdir -p "$(dirname "${{logs[$SLURM_ARRAY_TASK_ID]}}")"
 exec bash -c "exec ${{commands[$SLURM_ARRAY_TASK_ID]}}" >> "${{logs[$SLURM_ARRAY_TASK_ID]}}" 2>&1
 """
@@ -51,7 +52,7 @@ def write_jobs(kind: str, todo: Sequence[Entry], out: Path) -> Path:
         path,
         SLURM.format(
             out=out,
-            script=path,
+            submit=shlex.join(["sbatch", str(path)]),
             name=f"compare-{out.name}".replace(" ", "-"),
             last=len(todo) - 1,
             commands=quoted[0],

@@ -100,6 +100,11 @@ class Plan:
         write_text(out / FILE, yaml.safe_dump({"format": FORMAT, **asked, "found": found}, sort_keys=False))
 
 
+def counted(number: float, plural: str) -> str:
+    """How many there are of something: ``3 runs``, ``1 run``."""
+    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
+
+
 def read_plan(out: Path) -> Plan:
     """The plan of a comparison.
 
@@ -148,7 +153,7 @@ def _is(name: str, value: Any) -> str:
 def _told(value: Any) -> str:
     """A value as its flag spells it."""
     if isinstance(value, Mapping):
-        return " ".join(f"{number:,} {name}" for name, number in value.items()) or "the recipe's own"
+        return " ".join(counted(number, name) for name, number in value.items()) or "the recipe's own"
     if isinstance(value, tuple):
         return (" " if any(str(each).startswith("--") for each in value) else ",").join(map(str, value)) or "none"
     return "the recipe's own" if value is None else str(value)

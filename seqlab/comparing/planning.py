@@ -51,6 +51,7 @@ def make_plan(asked: Asked, recipe: Path) -> Plan:
     for cell in asked.cells:
         cell_factory(cell)
     checkpoint, data = settings.config.checkpoint, settings.make_data()
+    data.look_up()
     for split in filter(data.has, SPLITS):
         data.text(split)  # which says what is wrong with it, once and not for every run
     return Plan(

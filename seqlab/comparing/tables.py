@@ -2,31 +2,35 @@
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from seqlab.comparing.plan import counted
 from seqlab.evaluation.comparison import LEVEL
-from seqlab.evaluation.tables import aligned
+from seqlab.evaluation.tables import Column, blocks
+from seqlab.score_text import score_text
+from seqlab.terminal import folded
 
 WIDTH, LONGEST_CELL = 112, 28
-DIGITS = 4
-"""Of a score in the tables; the files have all of them."""
 MEBIBYTE = 1 << 20
 RUN_COLUMNS = (
     *("cell", "seed", "status", "reason", "parameters", "steps", "seconds", "training_seconds", "tokens_per_second"),
     *("peak_memory_bytes", "path"),
 )
-Column = tuple[str, list[str]]
 
 
-def terminal(results: Mapping[str, Any]) -> list[str]:
-    """The table for a terminal of 112 columns: scores, then cost, then what is to be said of them."""
-    lines = [headline(results), ""]
+def terminal(results: Mapping[str, Any], room: int | None = None) -> list[str]:
+    """The table for a terminal: scores, then cost, then what is to be said of them.
+
+    Args:
+        results: The results.
+        room: Columns of the terminal; None for none, whose tables are of 112 and whose other lines are whole.
+    """
+    lines = [*folded(headline(results), room, clauses=True), ""]
     for columns in (scores_columns(results), cost_columns(results)):
-        lines += [*_blocks(columns), ""]
-    return [*lines, *notes(results)]
+        lines += [*blocks(columns, min(WIDTH, room or WIDTH)), ""]
+    return [*lines, *(part for note in notes(results) for part in folded(note, room, clauses=True))]
 
 
 def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
@@ -56,13 +60,10 @@ def run_rows(results: Mapping[str, Any]) -> str:
 
 def headline(results: Mapping[str, Any]) -> str:
     """What was compared, in a line."""
-    budget = ", ".join(f"{value:,} {name}" for name, value in results["budget"].items())
-    seeds = len(results["seeds"])
-    size = "the recipe's sizes" if results["parameters"] is None else f"{results['parameters']:,} parameters"
-    return (
-        f"{results['recipe']}: {len(results['cells'])} cells, {seeds} seed{'s' * (seeds > 1)}, {budget}, {size}, "
-        f"scored on {results['split']}"
-    )
+    number = [counted(len(results[name]), name) for name in ("cells", "seeds")]
+    budget = [counted(value, name) for name, value in results["budget"].items()]
+    size = "the recipe's sizes" if results["parameters"] is None else counted(results["parameters"], "parameters")
+    return f"{results['recipe']}: {', '.join([*number, *budget, size])}, scored on {results['split']}"
 
 
 def shown_scores(results: Mapping[str, Any]) -> list[str]:
@@ -73,16 +74,18 @@ def shown_scores(results: Mapping[str, Any]) -> list[str]:
 
 
 def scores_columns(results: Mapping[str, Any]) -> list[list[Column]]:
-    """The cells with their scores; columns that belong together stand in one list."""
+    """The cells with their scores, and where there are several how each stands to the first; columns that belong
+    together stand in one list."""
     cells = results["cells"]
     seeds = [[run for run in cell["runs"] if run["status"] == "finished"] for cell in cells]
     told = [f"{len(done)}" if len(done) == len(results["seeds"]) else f"{len(done)} of {len(results['seeds'])}"
             for done in seeds]  # fmt: skip
-    columns = [[_names(results)], [("seeds", told)]]
+    columns: list[list[Column]] = [[_names(results)], [("seeds", told)]]
     for name in shown_scores(results):
         scores = [cell["scores"].get(name) for cell in cells]
-        values = [number(score["mean"], score["half_width"]) if score else "-" for score in scores]
-        columns.append([(name.partition("/")[2], values), ("p", [_p(score) for score in scores])])
+        values = [score_text(score["mean"], score["half_width"]) if score else "-" for score in scores]
+        tested = [("p", [_p(score) for score in scores])] if len(cells) > 1 else []
+        columns.append([(name.partition("/")[2], values), *tested])
     return columns
 
 
@@ -109,7 +112,9 @@ def cost_columns(results: Mapping[str, Any]) -> list[list[Column]]:
 
 def notes(results: Mapping[str, Any]) -> list[str]:
     """How to read the tables, and what became of runs that did not finish."""
-    lines = [f"p: {results['test']} against {results['cells'][0]['cell']}; * is below {LEVEL}"]
+    lines = []
+    if len(results["cells"]) > 1:
+        lines.append(f"p: {results['test']} against {results['cells'][0]['cell']}; * is below {LEVEL}")
     if len(results["seeds"]) > 1:
         lines.append("±: 95 % interval of the mean over seeds, Student's t")
     lines.append("memory: the most of any run; speed and time: means, validations included in time alone")
@@ -127,15 +132,6 @@ def _names(results: Mapping[str, Any]) -> Column:
         name if len(name) <= LONGEST_CELL else f"{name[: LONGEST_CELL - 1]}…"
         for name in (cell["cell"] for cell in results["cells"])
     ]
-
-
-def number(value: float, half_width: float | None) -> str:
-    """A score with half the width of its interval, to as many decimals as four digits of it have."""
-    if not math.isfinite(value):
-        return str(value)
-    decimals = 0 if not value else DIGITS - 1 - math.floor(math.log10(abs(value)))
-    decimals = min(max(decimals, 0), DIGITS)
-    return f"{value:,.{decimals}f}" + ("" if half_width is None else f" ± {half_width:,.{decimals}f}")
 
 
 def _p(score: Mapping[str, Any] | None) -> str:
@@ -156,21 +152,3 @@ def _memory(cell: Mapping[str, Any]) -> str:
 
 def _flat(columns: Sequence[Sequence[Column]]) -> list[Column]:
     return [column for group in columns for column in group]
-
-
-def _blocks(columns: Sequence[Sequence[Column]]) -> list[str]:
-    """Columns as lines; those that the width has no room for go to a further table below, with the cells again."""
-    first, *others = columns
-    lines: list[str] = []
-    block = [*first]
-    for group in [*others, None]:
-        wider = [*block, *(group or ())]
-        if group is None or (len(block) > len(first) and max(map(len, _lines(wider))) > WIDTH):
-            lines += [*([""] if lines else []), *_lines(block)]
-            wider = [*first, *(group or ())]
-        block = wider
-    return lines
-
-
-def _lines(columns: Sequence[Column]) -> list[str]:
-    return aligned(list(zip(*([name, *cells] for name, cells in columns), strict=True)))

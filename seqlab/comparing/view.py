@@ -7,9 +7,8 @@ from typing import Any
 from tqdm import tqdm
 
 from seqlab.comparing.runs import Entry, Status
+from seqlab.score_text import score_text
 from seqlab.training.logs import read_rows
-
-WIDEST_SCORE = ".2f"
 
 
 class View:
@@ -89,4 +88,4 @@ class View:
         return f"{step:,} of {steps:,}" if steps else f"{step:,}"
 
     def _score(self, row: Mapping[str, Any]) -> str:
-        return f"{self.monitor} {float(row[self.monitor]):{WIDEST_SCORE}}"
+        return f"{self.monitor} {score_text(float(row[self.monitor]))}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seqlab.comparing.tables import WIDTH, markdown, number, run_rows, terminal
+from seqlab.comparing.tables import WIDTH, markdown, run_rows, terminal
 
 
 def run(seed: int, **changes: Any) -> dict[str, Any]:
@@ -63,32 +63,35 @@ def results(metrics: tuple[str, ...] = ("perplexity", "bleu")) -> dict[str, Any]
     }
 
 
-@pytest.mark.parametrize(
-    "value, half, text",
-    [
-        (38.0194, 1.5169, "38.02 ± 1.52"),
-        (1.23456, None, "1.235"),
-        (0.0, 0.5, "0 ± 0"),
-        (0.00123456, None, "0.0012"),
-        (123456.7, 12.3, "123,457 ± 12"),
-        (-2.5, None, "-2.500"),
-        (float("inf"), None, "inf"),
-        (float("nan"), None, "nan"),
-    ],
-)
-def test_numbers_have_four_digits(value: float, half: float | None, text: str) -> None:
-    assert number(value, half) == text
-
-
 def test_the_terminal() -> None:
     lines = terminal(results())
     assert lines[0] == "translation: 2 cells, 2 seeds, 1,234,567 tokens, the recipe's sizes, scored on test"
     assert lines[2].split() == ["cell", "seeds", "bleu", "p", "perplexity", "p"], "what chose the checkpoint is first"
     assert lines[3].split() == ["gru", "2", "30.50", "±", "1.23", "30.50", "±", "1.23"]
-    assert lines[4].startswith("a-cell-of-a-very-long-name:…  1 of 2  0.0012 ± 1.2346  0.0120 *")
+    assert lines[4].startswith("a-cell-of-a-very-long-name:…  1 of 2  0.00 ± 1.23   0.0120 *")
     assert "gru                           12,345      encoder 5, decoder 7  700    1,852     1,024 MiB  61 s" in lines
     assert "a-cell-of-a-very-long-name:with=options,and=more, seed 2: diverged: the loss is nan at step 7" in lines
     assert "p: Welch's t-test over seeds against gru; * is below 0.05" in lines
+
+
+def test_one_of_each() -> None:
+    """One cell is compared with nothing, and everything that is one is told so."""
+    alone = results()
+    alone["cells"] = alone["cells"][:1]
+    alone |= {"seeds": [1], "budget": {"steps": 1}}
+    alone["cells"][0]["runs"] = [run(1)]
+    lines, text = terminal(alone), markdown(alone)
+    assert lines[0] == "translation: 1 cell, 1 seed, 1 step, the recipe's sizes, scored on test"
+    assert lines[2].split() == ["cell", "seeds", "bleu", "perplexity"]
+    assert "| cell | seeds | bleu | perplexity |" in text
+    assert not any(line.startswith(("p:", "* p:")) for line in [*lines, *text.splitlines()])
+    assert any(line.startswith("memory:") for line in lines)
+
+
+def test_a_narrow_terminal_has_narrow_tables() -> None:
+    wide, narrow = terminal(results()), terminal(results(), 70)
+    assert max(map(len, narrow)) <= 70 < max(map(len, wide))
+    assert set(" ".join(wide).split()) == set(" ".join(narrow).split())
 
 
 @pytest.mark.parametrize("count", [1, 3, 9])
