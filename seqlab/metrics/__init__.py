@@ -1,6 +1,7 @@
 """Scores of outputs: each metric names the kind of output it needs."""
 
 from seqlab.metrics.accuracy import Accuracy
+from seqlab.metrics.answers import AnswerAccuracy, AnswerPerplexity
 from seqlab.metrics.base import Metric
 from seqlab.metrics.bleu import BLEU, BrevityPenalty, LengthRatio
 from seqlab.metrics.chrf import CHRF
@@ -15,6 +16,8 @@ __all__ = [
     "CHRF",
     "TER",
     "Accuracy",
+    "AnswerAccuracy",
+    "AnswerPerplexity",
     "BitsPerByte",
     "BrevityPenalty",
     "LengthRatio",

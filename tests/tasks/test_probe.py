@@ -1,5 +1,6 @@
 """The task of the probes: its loss and outputs against a loop over steps, and a fit of each recipe."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from seqlab.data.probes import AddingProblem, Brackets, DelayedRecall, Probe
 from seqlab.data.probes.base import NOTHING
-from seqlab.metrics import Accuracy, MeanSquaredError, SequenceAccuracy
+from seqlab.metrics import AnswerAccuracy, MeanSquaredError, SequenceAccuracy
 from seqlab.tasks import SequenceProbe
 
 SMALL = {"train_size": 40, "val_size": 7, "test_size": 5}
@@ -72,7 +73,7 @@ def test_numbers() -> None:
 
 def test_metrics_take_the_outputs() -> None:
     probe = DelayedRecall(3, 2, 6, **SMALL)
-    task = task_of(probe, accuracy=Accuracy(), sequence_accuracy=SequenceAccuracy())
+    task = task_of(probe, accuracy=AnswerAccuracy(), sequence_accuracy=SequenceAccuracy())
     task.update_metrics(probe.encoded("val").batch(np.arange(7), 1))
     scores = task.compute_metrics()
     assert scores["accuracy"] == scores["sequence_accuracy"]  # one answer a sequence
@@ -82,8 +83,14 @@ def test_metrics_take_the_outputs() -> None:
 def test_a_recipe(here: Callable, tmp_path: Path, recipe: str) -> None:
     sizes = [part for name, size in SMALL.items() for part in (f"--data.{name}", str(size))]
     length = ["--trainer.max_steps", "3", "--trainer.val_check_interval", "3", "--trainer.accelerator", "cpu"]
-    flags = ["--run", tmp_path / "run", *sizes, *length, "--data.batch_tokens", "200"]
+    run = tmp_path / "my run"
+    flags = ["--run", run, *sizes, *length, "--data.batch_tokens", "200"]
     code, stdout, stderr = here("fit", "--recipe", recipe, *flags)
     assert code == 0 and "answered" in stdout + stderr, stderr
-    code, stdout, stderr = here("evaluate", tmp_path / "run", "--bootstrap", "10")
+    assert stdout.endswith(f"  seqlab evaluate '{run}'\n")  # quoted, to be copied
+    code, stdout, stderr = here("evaluate", run, "--bootstrap", "10")
     assert code == 0 and "sequence" in stdout, stderr
+    (record,) = json.loads((run / "scores.json").read_text()).values()
+    signatures = {name: score["signature"] for name, score in record["scores"].items()}
+    expected = {"mse": "per:value"} if recipe == "adding" else {"accuracy": "per:answer"}
+    assert signatures.items() >= expected.items() and not any("eos" in each for each in signatures.values())
