@@ -45,10 +45,10 @@ python_maximum_signature_line_length = 100
 nitpicky = True
 nitpick_ignore_regex = [
     # Of other packages and of Python itself: their inventories would have to be downloaded.
-    (r"py:.*", r"(torch|torchmetrics|lightning|datasets|jsonargparse|numpy|pyarrow|sacrebleu|yaml)\..*"),
+    (r"py:.*", r"(torch|torchmetrics|lightning|datasets|jsonargparse|numpy|pyarrow|sacrebleu|tqdm|yaml)\..*"),
     (
         r"py:.*",
-        r"(abc|argparse|collections|datetime|importlib|_frozen_importlib|io|pathlib|signal|threading|typing)\..*",
+        r"(abc|argparse|collections|datetime|importlib|_frozen_importlib|io|logging|pathlib|signal|threading|typing)\..*",
     ),
     # A private base class, and a type that is imported for annotations alone.
     (r"py:class", r"seqlab\..*\._\w+|Figure|Axes"),

@@ -16,13 +16,14 @@ from seqlab import registry
 from seqlab.commands import Arguments, write_out
 from seqlab.errors import RankError, Stopped, UserError
 from seqlab.runs import is_first_process
+from seqlab.terminal import Folding
 
 HEAVY = {
     "fit": "train a recipe into a run",
     "evaluate": "score runs, compare them, and write what they translated",
     "compare": "train several cells on the same budget, and test each against the first",
     "report": "write what is known of a run or a comparison as one HTML file",
-    "diagnose": "measure how far gradients reach through time, in a run or in cells",
+    "diagnose": "measure how far gradients reach through time, in runs, a comparison or cells",
     "score": "give the log-probability of translations or lines of text that are given",
     "translate": "translate lines from stdin to stdout with a run",
     "generate": "continue a prompt with text from the language model of a run",
@@ -42,7 +43,7 @@ LIGHT = {
 }
 EXAMPLES = """examples:
   seqlab fit --recipe translation
-  seqlab fit --recipe translation --data.source en --data.target fr --model.cell lstm --run runs/en-fr
+  seqlab fit --recipe translation --data.target fr --model.cell lstm
   seqlab translate runs/translation < in.txt > out.txt
   seqlab fit -h                 the options of a command
   seqlab recipes show translation"""
@@ -175,9 +176,9 @@ def _drop_output() -> None:
 
 
 def _log_to_stderr() -> None:
-    """Messages of seqlab go to stderr as they are, so that stdout holds nothing but results."""
+    """Messages of seqlab go to stderr, so that stdout holds nothing but results."""
     log = logging.getLogger("seqlab")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Folding(sys.stderr))
     log.handlers = [handler]
     log.setLevel(logging.INFO if is_first_process() else logging.ERROR)

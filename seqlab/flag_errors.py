@@ -26,6 +26,8 @@ def explain(message: str, actions: Sequence[Action], packages: Sequence[str]) ->
         return explain(re.sub("^  ", "", inner[1], flags=re.MULTILINE), actions, packages)
     text = " ".join(message.split())
     known = [action.dest for action in actions]
+    if match := re.search(r"unrecognized arguments: ([^-\s]\S*)", text):
+        return f"unrecognized argument: {match[1]} (a setting is given as --GROUP.NAME VALUE, a run as --run DIR)"
     if match := re.search(r"unrecognized arguments: -*([\w.]+)", text):
         return no_setting(match[1], known)
     if match := re.search(r"the following arguments are required: (\w+\.[\w., ]+)", text):
@@ -37,7 +39,7 @@ def explain(message: str, actions: Sequence[Action], packages: Sequence[str]) ->
         return f"{match[1]} is of none of the packages that a recipe may name classes of ({named})"
     if match := re.search(r'Parser key "([\w.]+)":\s+(.*)', message, re.DOTALL):
         return _of_value(match[1], match[2], actions)
-    return text
+    return text.replace("expected one argument", "it needs a value")
 
 
 def no_setting(name: str, known: Sequence[str]) -> str:

@@ -8,11 +8,13 @@ A name that two distributions offer is nobody's, and only who asks for that name
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
 from importlib import import_module
 from importlib.metadata import Distribution, entry_points
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +166,7 @@ def recipe_path(name: str) -> Path:
     """
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
-            raise UserError(f"no recipe file {name}")
+            raise UserError(f"no recipe file {name} (an installed recipe has no ending: seqlab recipes lists them)")
         return Path(name)
     offer = find(RECIPES, name)
     reason = f"package {offer.module} holds no {name}.yaml"
@@ -180,15 +182,16 @@ def recipe_path(name: str) -> Path:
 def describe(kind: str, offer: Offer) -> str:
     """One line about a cell or recipe, read from its source without importing it.
 
-    A cell's is the first line of its class docstring, a recipe's the first comment of its file.
+    A cell's is the first line of its class docstring, a recipe's the first sentence of its file, a comment.
     """
     if offer.rivals:
         every = "both" if len(offer.rivals) == 1 else f"all {len(offer.rivals) + 1}"
         return f"(offered by {every}: none of them gets the name; uninstall all but one)"
     try:
         if kind == RECIPES:
-            first = recipe_path(offer.name).read_text(encoding="utf-8").partition("\n")[0]
-            return first.removeprefix("#").strip() if first.startswith("#") else ""
+            lines = recipe_path(offer.name).read_text(encoding="utf-8").splitlines()
+            comment = takewhile(lambda line: re.match("# *[^ #]", line), lines)
+            return _first_sentence(" ".join(line.lstrip("# ") for line in comment))
         if offer.cell is not None:
             return (offer.cell.__doc__ or "").strip().partition("\n")[0]
         return class_summary(offer.module, offer.attr)
@@ -196,6 +199,12 @@ def describe(kind: str, offer: Offer) -> str:
         return str(error)
     except Exception as error:  # whatever a plugin's files hold: one must not end the list
         return f"(broken: {' '.join(str(error).split()) or type(error).__name__})"
+
+
+def _first_sentence(text: str) -> str:
+    """Text to the first end of a sentence, which initials are not."""
+    end = re.search(r"(?<!\b[A-Z])[.?!](?=\s+[A-Z])", text)
+    return " ".join((text[: end.end()] if end else text).split())
 
 
 def plugins() -> dict[str, Distribution]:

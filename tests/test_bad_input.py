@@ -65,7 +65,7 @@ WRONG_SETTINGS = [
     (["--data.train", "missing"], "no file missing.en"),
     (["--seed", "-1"], "seed must be between 0 and"),
     (["--model.search.beam", "0"], "beam must be at least 1, not 0"),
-    (["--model.validation_beam", "0"], "validation_beam must be at least 1, not 0"),
+    (["--model.validation_beam", "0"], "validation_beam must be between 1 and 10,000, not 0"),
     (["--model.search.n_best", "6"], "n_best 6 is more than a beam of 5 finds"),
     (["--model.search.beem", "3"], "no setting named model.search.beem; did you mean 'model.search.beam'?"),
     (

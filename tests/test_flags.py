@@ -55,6 +55,8 @@ LAST = "the class that {} names has no such argument"
             "data.tokenizer has settings of its own, such as --data.tokenizer.NAME VALUE, or is a",
         ),
         ("--model.foo 1", "no setting named model.foo; --help lists them"),
+        ("runs/x", "unrecognized argument: runs/x (a setting is given as --GROUP.NAME VALUE, a run as --run DIR)"),
+        ("--trainer.max_steps", "argument --trainer.max_steps: it needs a value"),
         ("--model.attentio dot", "no setting named model.attentio; did you mean 'model.attention'?"),
         ("--model.average EMA --model.average.decay x", "model.average.decay: Expected float. Got value: x"),
         ("--model.optimizer SGD --model.optimizer.lrr 2", "no setting named model.optimizer.lrr: the class"),

@@ -148,7 +148,7 @@ def test_it_is_evaluated(command: Command, trained: tuple[Path, str], data: Path
     (score,) = report["scores"].values()
     assert score["value"] == pytest.approx(100 * right / len(true)) and score["signature"] == "per:text"
     assert score["interval"]["signature"] == "bs:1000|seed:12345|unit:example"
-    assert f"test/accuracy  {100 * right / len(true):.4f}" in shown
+    assert f"test/accuracy  {100 * right / len(true):.2f} ±" in shown
     content = (data / "test.tsv").read_bytes()
     assert report["data"] == {
         "file": str(data / "test.tsv"),

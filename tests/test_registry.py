@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_a_plugin_is_described_without_being_imported(install):
     assert registry.describe(CELLS, cells["apple"]) == "Keeps the doctor away."
     assert registry.describe(CELLS, cells["pear"]) == ""
     assert "orchard.plum is missing" in registry.describe(CELLS, cells["plum"])
-    assert registry.describe(RECIPES, recipes["jam"]) == "Sweet and"
+    assert registry.describe(RECIPES, recipes["jam"]) == "Sweet and sticky."
     assert registry.describe(RECIPES, recipes["pie"]) == ""
     assert "tart.yaml" in registry.describe(RECIPES, recipes["tart"])
     assert "orchard.apple" not in sys.modules and "orchard.pear" not in sys.modules
@@ -264,3 +265,21 @@ def test_a_class_knows_its_offer(install):
     offer = registry.offer_of(GRU)
     assert offer is not None and offer.name == "gru"
     assert registry.offer_of(int) is None
+
+
+@pytest.mark.parametrize(
+    ("comment", "told"),
+    [
+        ("# One line: no more\n", "One line: no more"),
+        ("# A sentence\n# of two lines. Another one.\n", "A sentence of two lines."),
+        ("# By J. Doe et al. 2015; which one? That one.\n", "By J. Doe et al. 2015; which one?"),
+        ("# A title\n#\n# More.\n", "A title"),
+        ("task: none\n", ""),
+    ],
+)
+def test_a_recipe_is_described_by_the_first_sentence_of_its_comment(
+    comment: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text(f"{comment}data: none\n")
+    monkeypatch.setattr(registry, "recipe_path", lambda name: tmp_path / f"{name}.yaml")
+    assert registry.describe(RECIPES, registry.Offer("mine", "package")) == told

@@ -14,7 +14,7 @@ from seqlab import registry
 from seqlab.benchmarking.results import FORWARD, TRAINING, LeftOut, Result, Size, draw, table
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
-from seqlab.files import write_text
+from seqlab.files import refusal, write_text
 from seqlab.runs import default_device
 from seqlab.specs import parse_cell
 
@@ -127,8 +127,8 @@ def check_free(folder: Path) -> None:
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise UserError(f"--out {folder}: {nearest} is no folder")
-    if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
-        raise UserError(f"cannot write to {nearest}: permission denied")
+    if why := refusal(nearest, os.R_OK | os.W_OK | os.X_OK):
+        raise UserError(f"cannot write to {nearest}: {why}")
     others = sorted({entry.name for entry in folder.iterdir()} - {REPORT, PICTURE}) if folder.exists() else []
     if others:
         raise UserError(f"--out {folder} holds something else than a report, such as {others[0]}; take another folder")

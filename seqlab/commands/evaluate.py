@@ -4,15 +4,14 @@ from argparse import SUPPRESS, Namespace
 from pathlib import Path
 from typing import Any
 
-from seqlab.commands import SEARCH, Arguments
+from seqlab.commands import SEARCH, Arguments, split_flags
 from seqlab.errors import UserError
+from seqlab.files import refusal
 from seqlab.runs import Run
 
 ADAPTIVE = {"cache_theta": 0.3, "cache_weight": 0.1, "dynamic_decay": 0.0, "dynamic_window": 20}
 """Settings of neural cache and dynamic evaluation, where these are asked for."""
 RESAMPLES = 1000
-SETTINGS = ("config", "seed", "task", "data_module")
-"""Settings of a run that belong to no group, and so have no dot."""
 
 
 def main(argv: list[str]) -> None:
@@ -22,11 +21,14 @@ def main(argv: list[str]) -> None:
     given, unknown = parser.parse_known_intermixed_args(flags)
     runs: list[Run] = given.runs
     if unknown:
+        if parser.meant(unknown[0]):
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         runs[0].settings([*settings, *unknown], prog=f"seqlab evaluate {runs[0]}")  # which says what may be meant
         raise UserError(f"unrecognized arguments: {' '.join(unknown)} (see {parser.prog} -h)")
     _check(given)
     for run in runs:
         run.checkpoint()
+    _check_places(given)
 
     from seqlab.evaluation.evaluating import evaluate
     from seqlab.evaluation.scoring import Options
@@ -35,20 +37,6 @@ def main(argv: list[str]) -> None:
     scoring = {name: value for name in ("tokenize", "lowercase") if (value := getattr(given, name))}
     options = Options(given.split, search, scoring, *_adaptive(given))
     evaluate(runs, settings, options, given.name, given.bootstrap, given.paired, given.out)
-
-
-def split_flags(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Flags of the command, runs among them, and flags that change settings of the runs, such as ``--data.test``."""
-    own: list[str] = []
-    settings: list[str] = []
-    position = 0
-    while position < len(argv):
-        name, equals, _ = argv[position].partition("=")
-        takes = name.startswith("--") and ("." in name or name.removeprefix("--") in SETTINGS)
-        count = 2 if takes and not equals and not "".join(argv[position + 1 :][:1]).startswith("--") else 1
-        (settings if takes else own).extend(argv[position : position + count])
-        position += count
-    return own, settings
 
 
 def _parser() -> Arguments:
@@ -126,6 +114,18 @@ def _check(given: Namespace) -> None:
         if run.path.resolve() in places:
             raise UserError(f"{run} is given twice: a run does not compare with itself")
         places.add(run.path.resolve())
+
+
+def _check_places(given: Namespace) -> None:
+    """Makes sure that what is found can be written, before anything is scored.
+
+    Raises:
+        UserError: It cannot.
+    """
+    folders = [folder for run in given.runs for folder in (run.path, run.translations)]
+    for folder in [*folders, *([given.out.parent] if given.out is not None else [])]:
+        if folder.exists() and (why := refusal(folder)):
+            raise UserError(f"cannot write to {folder}: {why}")
 
 
 def _adaptive(given: Namespace) -> tuple[dict[str, Any], dict[str, int]]:

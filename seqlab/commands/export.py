@@ -1,12 +1,14 @@
 """``seqlab export``: the model of a run in a folder of its own, which needs no run."""
 
 import shutil
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
 from seqlab.runs import Run
+from seqlab.terminal import columns, folded
 
 
 def main(argv: list[str]) -> None:
@@ -24,7 +26,8 @@ def main(argv: list[str]) -> None:
     run.checkpoint()
     check_free(folder)
     files = export(run, folder)
-    print(f"written: {', '.join(str(folder / name) for name in files)}")
+    told = f"written: {', '.join(str(folder / name) for name in files)}"
+    print(*folded(told, columns(sys.stdout), len("written: ")), sep="\n")
 
 
 def check_free(folder: Path) -> None:

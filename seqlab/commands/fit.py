@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqlab import registry
+from seqlab.commands import SETTINGS as UNGROUPED
 from seqlab.commands import Arguments
+from seqlab.commands.fit_trainer import make_trainer
 from seqlab.errors import Stopped, UserError
-from seqlab.files import write_text
+from seqlab.files import refusal, write_text
 from seqlab.runs import Run, is_first_process
 from seqlab.specs import flat, parse_cell, read_yaml
 from seqlab.training.allocator import remember_few_shapes
@@ -55,6 +57,9 @@ def main(argv: list[str]) -> None:
         "-h", "--help", action="store_true", help="this help; with --recipe, the settings of the recipe"
     )
     options, rest = parser.parse_known_args(argv)
+    for flag in rest:
+        if is_own(flag) and (close := parser.meant(flag)):
+            raise UserError(f"unrecognized argument: {flag}{close} (see seqlab fit -h)")
     remember_few_shapes()
     if options.help and not options.recipe:
         parser.print_help()
@@ -62,9 +67,7 @@ def main(argv: list[str]) -> None:
     if options.resume and options.overwrite:
         raise UserError("--resume and --overwrite contradict each other")
     if not options.recipe and not (options.resume and options.run):
-        raise UserError(
-            "which recipe? --recipe NAME|FILE (see: seqlab recipes), or --run DIR --resume to go on with a run"
-        )
+        raise UserError(_which_recipe(rest))
     recipe = registry.recipe_path(options.recipe) if options.recipe else None
     run = Run(options.run or Path("runs", recipe.stem if recipe else ""))
     if options.resume and run.is_resumable():
@@ -78,9 +81,26 @@ def main(argv: list[str]) -> None:
         return
     if is_first_process():
         run.check_free(resume=options.resume, overwrite=options.overwrite)
+        if why := refusal(run.path):
+            raise UserError(f"cannot write to {run}: {why}")
     settings = _parse(run.config if options.resume else recipe, rest, False)
     installed = None if options.resume else registry.names(registry.RECIPES).get(options.recipe)
     train(run, settings, resume=options.resume, overwrite=options.overwrite, recipe=installed)
+
+
+def is_own(flag: str) -> bool:
+    """Whether a flag would be one of the command: it is no setting of a run."""
+    name = flag.partition("=")[0].removeprefix("--")
+    return flag.startswith("--") and "." not in name and name not in (*UNGROUPED, "print_config")
+
+
+def _which_recipe(rest: list[str]) -> str:
+    """That no recipe was given, or not as one is."""
+    known = registry.names(registry.RECIPES)
+    given = next((argument for argument in rest if argument in known or argument.endswith((".yaml", ".yml"))), None)
+    if given is not None:
+        return f"which recipe? If it is {given}: --recipe {given}"
+    return "which recipe? --recipe NAME|FILE (see: seqlab recipes), or --run DIR --resume to go on with a run"
 
 
 def check_cells(recipe: Path, argv: list[str]) -> None:
@@ -176,6 +196,7 @@ def train(
                 source.give_tokenizers(data)
             else:
                 rehearse(settings, trainer.max_steps)
+            data.look_up()  # of which the task may have a tokenizer trained, for long
             task = settings.make_task(data)
             if source is not None:
                 log.info("%s", source.give_weights(task, task.training_settings.init_only))
@@ -204,12 +225,12 @@ def train(
                 with first_step(run, trainer), as_one(trainer, run.path):
                     trainer.fit(task, data, ckpt_path=run.last if resume else None, weights_only=True)
             except Stopped as stop:
-                log.info("go on from step %s with: seqlab fit --run %s --resume", f"{stop.step:,}", run)
+                log.info("go on from step %s with: seqlab fit --run %s --resume", f"{stop.step:,}", run.typed)
                 raise
             except SystemExit as exit:  # Lightning's answer to a second Ctrl-C
                 if run.last.is_file():
                     step = load_checkpoint(run.last)["global_step"]
-                    log.info("go on from step %s with: seqlab fit --run %s --resume", f"{step:,}", run)
+                    log.info("go on from step %s with: seqlab fit --run %s --resume", f"{step:,}", run.typed)
                 else:
                     log.info("no checkpoint was written yet: to start anew, add --overwrite")
                 raise KeyboardInterrupt from exit
@@ -218,49 +239,3 @@ def train(
                 write_summary(run, best, data, trainer, throughput, settings.config.checkpoint)
     except MisconfigurationException as error:
         raise UserError(str(error)) from error
-
-
-def make_trainer(run: Run, settings: "Settings") -> tuple[Any, Any]:
-    """The trainer with everything a run adds to it, and what measures its speed."""
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    from seqlab.training.checkpoints import AtomicCheckpointIO
-    from seqlab.training.guards import Guard
-    from seqlab.training.logs import MetricsLog, Throughput
-    from seqlab.training.preflight import Preflight
-    from seqlab.training.progress import Progress
-    from seqlab.training.saving import checkpoint_callbacks
-    from seqlab.training.seeding import SeedSteps
-    from seqlab.training.stopping import StopOnSignal
-
-    config, throughput = settings.config, Throughput()
-    metrics = MetricsLog(run.metrics, throughput, config.trainer.log_every_n_steps or 50)
-    callbacks = [
-        Preflight(),
-        SeedSteps(config.seed),
-        throughput,
-        Guard(run.checkpoints, config.training.nonfinite, metrics.every_n_steps),
-        metrics,
-        Progress(throughput, metrics, config.checkpoint.monitor, config.checkpoint.mode),
-        *checkpoint_callbacks(
-            run.checkpoints,
-            monitor=config.checkpoint.monitor,
-            mode=config.checkpoint.mode,
-            patience=config.checkpoint.patience,
-            every_n_steps=config.checkpoint.every_n_steps,
-            every_n_minutes=config.checkpoint.every_n_minutes,
-        ),
-        StopOnSignal(),
-    ]
-    trainer = settings.make_trainer(
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
-        logger=TensorBoardLogger(run.path, name=run.logs.name, version=""),
-        default_root_dir=run.path,
-        reload_dataloaders_every_n_epochs=1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    if config.trainer.sync_batchnorm and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
-        raise UserError("trainer.sync_batchnorm needs GPUs: torch does not synchronise batch normalisation on CPUs")
-    return trainer, throughput

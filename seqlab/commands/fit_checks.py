@@ -16,9 +16,8 @@ from torch.optim import Optimizer
 
 from seqlab import registry
 from seqlab.errors import UserError
-from seqlab.runs import Run, is_first_process
+from seqlab.runs import Run, is_first_process, read_source
 from seqlab.specs import flat
-from seqlab.training.checkpoints import load_checkpoint
 from seqlab.training.guards import Agreed
 from seqlab.training.initial_weights import Source, differing
 from seqlab.training.preflight import advice, is_out_of_memory
@@ -86,10 +85,9 @@ def find_source(settings: "Settings", run: Run) -> Source | None:
     if run.path.resolve() in (Path(name).resolve(), *Path(name).resolve().parents):
         raise UserError(f"training.init_from: {name} is the run that is to start; take another --run DIR for it")
     try:
-        checkpoint = load_checkpoint(Path(name) if Path(name).is_file() else Run(name).checkpoint())
+        source = read_source(name)
     except UserError as error:
         raise UserError(f"training.init_from: {error}") from error
-    source = Source(name, checkpoint, flat(yaml.safe_load(checkpoint["seqlab"]["config"])))
     source.check(flat(yaml.safe_load(settings.dump())))
     return source
 

@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
     task: Any = load(run.path)
     verb = "complete" if searching else "generate"
     if not hasattr(task, verb):
-        hint = f" (seqlab translate {run} does what it was made for)" if hasattr(task, "translate") else ""
+        hint = f" (seqlab translate {run.typed} does what it was made for)" if hasattr(task, "translate") else ""
         raise UserError(f"{run} does not {verb} text: its task is {type(task).__name__}{hint}")
     if searching:
         _complete(task, prompt, search, options)

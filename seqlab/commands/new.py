@@ -4,6 +4,7 @@ import keyword
 import os
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
@@ -16,6 +17,7 @@ from seqlab import registry
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
 from seqlab.sources import find_module
+from seqlab.terminal import columns, folded
 
 
 class Kind(NamedTuple):
@@ -102,7 +104,8 @@ def write_project(kind: str, name: str, into: Path) -> None:
     # Where there is no slash, pip takes the name of a folder for that of a package on PyPI.
     place = str(project) if os.sep in str(project) else os.path.join(os.curdir, project)
     more = {"install": shlex.quote(f"{place}[test]")}
-    print(f"written: {', '.join(str(project / path) for path in paths)}")
+    told = f"written: {', '.join(str(project / path) for path in paths)}"
+    print(*folded(told, columns(sys.stdout), len("written: ")), sep="\n")
     print("next:", *(Template(command).substitute(values, **more) for command in about.commands), sep="\n  ")
 
 

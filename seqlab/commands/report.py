@@ -1,12 +1,12 @@
 """``seqlab report``: a run or a comparison as one HTML file."""
 
-import os
 from pathlib import Path
 
 from seqlab.commands import Arguments
 from seqlab.comparing.plan import FILE, RESULTS
 from seqlab.errors import UserError
 from seqlab.evaluation.tables import written
+from seqlab.files import refusal
 from seqlab.registry import nearest
 
 NAME = "report.html"
@@ -22,8 +22,8 @@ def main(argv: list[str]) -> None:
     elif (options.path / NAME).is_dir():
         raise UserError(f"{options.path / NAME} is a folder: move it away, or take --out FILE.html")
     folder = options.path if options.out is None else options.out.parent
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write to {folder}: permission denied; take another --out FILE.html")
+    if why := refusal(folder):
+        raise UserError(f"cannot write to {folder}: {why}; take another --out FILE.html")
 
     from seqlab.reporting.report import write_report
 
@@ -54,7 +54,8 @@ def _check_path(path: Path) -> None:
     if not path.is_dir():
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
         known = f"is a file: give the directory of a run or a comparison, such as {path.parent}"
-        raise UserError(f"{path} {known if path.exists() else f'does not exist{nearest(path.name, beside)}'}")
+        close = nearest(path.name, beside) or ": give the directory of a run or a comparison"
+        raise UserError(f"{path} {known if path.exists() else f'does not exist{close}'}")
     if not any((path / name).is_file() for name in ("config.yaml", FILE, RESULTS)):
         raise UserError(f"{path} is neither a run (no config.yaml) nor a comparison (no {FILE})")
 

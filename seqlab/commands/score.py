@@ -15,6 +15,7 @@ from seqlab.commands.long_lines import LONGEST, check_length
 from seqlab.commands.score_input import Row, read_rows
 from seqlab.errors import UserError
 from seqlab.runs import Run
+from seqlab.score_text import percent
 from seqlab.specs import check_range
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class Summary:
 
         total = perplexity(self.log_probability, self.tokens)
         log.info("log-probability %.6f, perplexity %.6f", self.log_probability, total)
-        share = f" ({100 * self.unknown / self.tokens:.2g} %, scored as <unk>)" if self.unknown else ""
+        share = f" ({percent(self.unknown / self.tokens)}, scored as <unk>)" if self.unknown else ""
         log.info(
             "lines %s, tokens %s, unknown %s%s", *map("{:,}".format, (self.lines, self.tokens, self.unknown)), share
         )

@@ -1,7 +1,6 @@
 """``seqlab translate``: lines from stdin to translations on stdout."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -9,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqlab.commands import SEARCH, Arguments, write_out
+from seqlab.commands.heatmaps import Heatmaps
 from seqlab.commands.long_lines import LONGEST, LongLines
 from seqlab.errors import UserError
 from seqlab.runs import Run
 from seqlab.specs import check_range, flat, read_yaml
 
 if TYPE_CHECKING:
-    from seqlab.tasks.attention_maps import AttentionMap
     from seqlab.tasks.translator import Candidate, Translator
 
 CHUNK = 2000
@@ -43,15 +42,20 @@ def main(argv: list[str]) -> None:
     options = _parser().parse_args(argv)
     _check_flags(options)
     for run in options.runs:
+        if run.path.is_file():
+            raise UserError(
+                f"{run} is a file, not a run: text comes from stdin, as in seqlab translate RUN < {run.typed}"
+            )
         run.checkpoint()
 
     from tqdm import tqdm
 
     decoding = _decoding(options)
     translator = _load(options)
+    heatmaps = None
     if options.attention is not None:
         translator.check_attention()
-        _make_folder(options.attention)
+        heatmaps = Heatmaps(options.attention)
     long = LongLines(translator.tokenizers[0], options.max_input_length, _learnt(options.runs[0]))
     as_list = options.scores or (not options.sample and (options.n_best or translator.search.n_best) > 1)
     for first, given, prefixes in _chunks(options.prefix):
@@ -62,11 +66,13 @@ def main(argv: list[str]) -> None:
                 chunk.lines, prefixes=chunk.prefixes or None, first=chunk.first, done=bar.update, **decoding
             )
         write_out("".join(_output(chunk.first, found, as_list)))
-        if options.attention is not None:
+        if heatmaps is not None:
             best = [candidates[0] if candidates else None for candidates in found]
             maps = translator.look(chunk.lines, best, first=chunk.first)
-            _draw(tqdm(maps, desc="drawing", **show), options.attention, chunk.first)
+            heatmaps.write(tqdm(maps, desc="drawing", **show), chunk.first)
     long.tell()
+    if heatmaps is not None:
+        heatmaps.tell()
 
 
 # --------------------------------------------------------------------------------------------------------------- flags
@@ -175,7 +181,7 @@ def _load(options: argparse.Namespace) -> "Translator":
     for run in options.runs:
         tasks.append(load(run.path))
         if not hasattr(tasks[-1], "translate"):
-            hint = f" (seqlab generate {run} does what it was made for)" if hasattr(tasks[-1], "generate") else ""
+            hint = f" (seqlab generate {run.typed} does what it was made for)" if hasattr(tasks[-1], "generate") else ""
             raise UserError(f"{run} does not translate: its task is {type(tasks[-1]).__name__}{hint}")
     translator = Translator(tasks, mean=options.ensemble or "probabilities", names=list(map(str, options.runs)))
     changed(translator.search, {name: getattr(options, name) for name in (*SEARCH, "n_best")})
@@ -234,21 +240,3 @@ def _output(first: int, found: "list[list[Candidate]]", as_list: bool) -> Iterat
             yield f"{number} ||| {candidate.text} ||| {numbers}\n"
         if not candidates:
             yield f"{number} |||  ||| log_probability= 0.000000 ||| 0.000000\n"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write to {folder}: permission denied")
-
-
-def _draw(maps: "Iterator[AttentionMap | None] | Any", folder: Path, first: int) -> None:
-    for number, attention in enumerate(maps, first):
-        try:
-            if attention is not None:
-                attention.write(folder, number)
-        except OSError as error:
-            raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error

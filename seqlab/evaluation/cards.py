@@ -1,9 +1,12 @@
 """The README of an exported model: what it is, how to use it, how well it does."""
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seqlab.evaluation.tables import half_width, number
+from seqlab.evaluation.tables import half_width
+from seqlab.score_text import score_text
 from seqlab.training.summary import describe_model
 
 ABOUT = {
@@ -46,13 +49,13 @@ def model_card(
         "",
         "```bash",
         f"pip install {' '.join(need.replace(' ', '==') for need in needs)}",
-        *(command.format(name=name) for command, _ in able),
+        *(command.format(name=shlex.quote(name)) for command, _ in able),
         "```",
         "",
         "```python",
         "import seqlab",
         "",
-        f'task = seqlab.load("{name}")',
+        f"task = seqlab.load({json.dumps(name, ensure_ascii=False)})",
         *(call for _, call in able),
         "```",
         "",
@@ -72,5 +75,5 @@ def _scores(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 def _row(label: str, key: str, score: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     data = record.get("data", {})
     told = " ".join(str(data[part]) for part in ("name", "split") if part in data)
-    cells = [f"{label}/{key}", number(score["value"], half_width(score)), f"`{score['signature']}`", told]
+    cells = [f"{label}/{key}", score_text(score["value"], half_width(score)), f"`{score['signature']}`", told]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -17,13 +17,13 @@ from seqlab.evaluation.tables import (
     aligned,
     half_width,
     intervals_told,
-    number,
     signatures_table,
     versions_told,
     written,
 )
 from seqlab.files import write_text
 from seqlab.metrics import significance
+from seqlab.score_text import decimals, difference_text, score_text
 
 TESTS = {"bs": "paired bootstrap", "ar": "paired approximate randomisation"}
 LEVEL = 0.05
@@ -168,21 +168,21 @@ def _table(
     """A block for each score with a line for each run, and one for each group of seeds."""
     rows = [[label, "run", "score", "", ""]]
     for name, tested in tests.items():
-        for position, run in enumerate(compared):
-            record, result = run.record["scores"][name], tested["runs"].get(run.name)
-            score = number(record["value"], half_width(record))
-            rows.append([name if not position else "", _short(run.name), score, *_told(result)])
+        scores = [(score["value"], half_width(score)) for score in (run.record["scores"][name] for run in compared)]
+        for position, (run, score) in enumerate(zip(compared, scores, strict=True)):
+            told = _told(tested["runs"].get(run.name), max(decimals(*scores[0]), decimals(*score)))
+            rows.append([name if not position else "", _short(run.name), score_text(*score), *told])
         for group, title in zip(seeds, _titles(seeds), strict=True):
             mean = group["scores"][name]
-            rows.append(["", title, number(mean["mean"], mean["half_width"]), "", ""])
+            rows.append(["", title, score_text(mean["mean"], mean["half_width"]), "", ""])
     return aligned(rows)
 
 
-def _told(result: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Difference and p-value; nothing of the baseline."""
+def _told(result: Mapping[str, Any] | None, places: int) -> tuple[str, str]:
+    """Difference, with so many decimals, and p-value; nothing of the baseline."""
     if result is None:
         return "", ""
-    difference = "" if result["difference"] is None else f"{result['difference']:+.4f}"
+    difference = "" if result["difference"] is None else difference_text(result["difference"], places)
     if result["p_value"] is None:
         return difference, result["why"]
     return difference, f"p {result['p_value']:.4f}{' *' if result['p_value'] < LEVEL else ''}"

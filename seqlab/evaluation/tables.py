@@ -1,16 +1,18 @@
 """Tables of scores for a terminal."""
 
 import re
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seqlab.score_text import score_text
+from seqlab.terminal import columns
+
 WIDTH = 100
-
-
-def number(value: float, half: float | None = None) -> str:
-    """A score, with half the width of its interval."""
-    return f"{value:.4f}" if half is None else f"{value:.4f} ± {half:.4f}"
+"""Columns of a line, where a terminal has not fewer."""
+Column = tuple[str, Sequence[str]]
+"""The name of a column and its cells."""
 
 
 def half_width(score: Mapping[str, Any]) -> float | None:
@@ -24,7 +26,7 @@ def scores_table(label: str, scores: Mapping[str, Mapping[str, Any]]) -> list[st
     A signature that is too long for a line is told without the version of what computed it, or on lines of its own.
     """
     names = [f"{label}/{name}" for name in scores]
-    values = [number(score["value"], half_width(score)) for score in scores.values()]
+    values = [score_text(score["value"], half_width(score)) for score in scores.values()]
     heads = [f"{name:<{_widest(names)}}  {value:<{_widest(values)}}" for name, value in zip(names, values, strict=True)]
     return signatures_table({head: score["signature"] for head, score in zip(heads, scores.values(), strict=True)})
 
@@ -32,7 +34,7 @@ def scores_table(label: str, scores: Mapping[str, Mapping[str, Any]]) -> list[st
 def signatures_table(signatures: Mapping[str, str]) -> list[str]:
     """Signatures beside what they are of; see :func:`scores_table`."""
     heads = [f"{head:<{_widest(list(signatures))}}" for head in signatures]
-    told, room = list(signatures.values()), WIDTH - 2 - _widest(heads)
+    told, room = list(signatures.values()), _width() - 2 - _widest(heads)
     if _widest(told) > room:
         told = [re.sub(r"\|version:[^|]*", "", signature) for signature in told]
     lines = []
@@ -44,7 +46,7 @@ def signatures_table(signatures: Mapping[str, str]) -> list[str]:
 def folded(signature: str, indent: str = "    ") -> list[str]:
     """A signature on lines of its own, which end in the bar before the next part."""
     parts = textwrap.wrap(
-        signature.replace("|", "| "), WIDTH - len(indent), break_long_words=False, break_on_hyphens=False
+        signature.replace("|", "| "), _width() - len(indent), break_long_words=False, break_on_hyphens=False
     )
     return [indent + part.replace("| ", "|") for part in parts]
 
@@ -70,6 +72,33 @@ def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     widths = [_widest(column) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
     return [f"{indent}{line}".rstrip() for line in lines]
+
+
+def blocks(columns: Sequence[Sequence[Column]], width: int) -> list[str]:
+    """Columns as lines; those that there is no room for go to a further table below, which the first ones begin again.
+
+    Args:
+        columns: The columns in groups that are not parted.
+        width: Columns of the terminal.
+    """
+    first, *others = columns
+    lines: list[str] = []
+    block = [*first]
+    for group in [*others, None]:
+        wider = [*block, *(group or ())]
+        if group is None or (len(block) > len(first) and max(map(len, _lines(wider))) > width):
+            lines += [*([""] if lines else []), *_lines(block)]
+            wider = [*first, *(group or ())]
+        block = wider
+    return lines
+
+
+def _lines(columns: Sequence[Column]) -> list[str]:
+    return aligned(list(zip(*([name, *cells] for name, cells in columns), strict=True)))
+
+
+def _width() -> int:
+    return min(WIDTH, columns(sys.stdout) or WIDTH)
 
 
 def _widest(cells: Sequence[str]) -> int:

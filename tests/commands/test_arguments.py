@@ -1,8 +1,8 @@
-"""What the parser of all commands says of a flag that it does not know."""
+"""What commands share: the parser, which tells of flags that it does not know, and flags that are settings of runs."""
 
 import pytest
 
-from seqlab.commands import Arguments
+from seqlab.commands import Arguments, split_flags
 from seqlab.errors import UserError
 
 
@@ -20,3 +20,23 @@ def test_a_flag_of_nearly_this_name_is_asked_for(argv: list[str], told: str) -> 
     with pytest.raises(UserError) as error:
         parser.parse_args(argv)
     assert str(error.value) == told
+
+
+@pytest.mark.parametrize(
+    ("line", "settings"),
+    [
+        ("runs/a --data.test de-en runs/b --beam 3", "--data.test de-en"),
+        ("--data.test=de-en runs/b", "--data.test=de-en"),
+        ("--data.lowercase --beam 3", "--data.lowercase"),
+        (
+            "--seed 7 runs/a --config=c.yaml --task T --data_module D",
+            "--seed 7 --config=c.yaml --task T --data_module D",
+        ),
+        ("runs/a.b --seeds 3 --data", ""),
+        ("runs/a --data.test", "--data.test"),
+    ],
+)
+def test_flags_with_a_dot_and_those_of_no_group_are_settings_of_runs(line: str, settings: str) -> None:
+    own, found = split_flags(line.split())
+    assert " ".join(found) == settings
+    assert own == [word for word in line.split() if word not in settings.split()]

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from seqlab.score_text import score_text
+
 Seqlab = Callable[..., subprocess.CompletedProcess]
 Here = Callable[..., tuple[int, str, str]]
 
@@ -82,7 +84,8 @@ def test_sacrebleu_on_the_files_gives_the_same_to_the_last_digit(
         resampling, signature = "bs:1000|seed:12345|", expected["signature"]
         assert signature.replace(resampling, "") == found["signature"] and f"nrefs:{count}" in signature
         assert interval["signature"] == f"{resampling}unit:sentence"
-        assert f"{label}/{name}" in done.stdout.decode() and f"{found['value']:.4f} ± " in done.stdout.decode()
+        shown = score_text(found["value"], interval["half_width"])
+        assert f"{label}/{name}" in done.stdout.decode() and f" {shown} " in done.stdout.decode()
     assert not (copied / "translations" / f"{label}.references.{count + 1}").exists()
 
 

@@ -32,7 +32,7 @@ WRONG = [
     (["--data.test", "empty"], "empty.en and empty.de are empty"),
     (["--beam", "0"], "beam must be at least 1, not 0"),
     (["--beam", "100000"], "beam must be between 1 and 10,000, not 100000"),
-    (["--beam", "2.5"], "argument --beam: invalid int value: '2.5'"),
+    (["--beam", "2.5"], "argument --beam: '2.5' is not a whole number"),
     (["--n_best", "3"], "--n_best: the best output of each sentence is scored"),
     (["--min_length", "9", "--max_length", "3"], "min_length 9 is above max_length 3"),
     (["--split", "train"], "argument --split: invalid choice: 'train'"),
@@ -104,6 +104,23 @@ def test_a_run_without_a_checkpoint_says_how_far_it_got(here: Here, copied: Path
     shutil.rmtree(copy / "logs")
     code, _, stderr = here("evaluate", copy)
     assert code == 2 and "(it logged no step)" in stderr and stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("refused", [".", "translations", "../out"])
+def test_where_nothing_can_be_written_nothing_is_scored(
+    here: Here, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "run/translations", "copy", "out"):
+        Path(name).mkdir()
+    for run in (Path("run"), Path("copy")):
+        shutil.copytree(copied / "checkpoints", run / "checkpoints")
+        shutil.copy(copied / "config.yaml", run)
+    folder = (Path("run") / refused).resolve()
+    monkeypatch.setattr("os.access", lambda path, _: Path(path).resolve() != folder)
+    monkeypatch.setattr("seqlab.evaluation.evaluating.evaluate", lambda *_: pytest.fail("scored"))
+    told = f"seqlab evaluate: error: cannot write to {folder.relative_to(tmp_path)}: Permission denied\n"
+    assert here("evaluate", "run", "copy", "--out", "out/x.json") == (2, "", told)
 
 
 def test_scores_of_another_kind_are_not_overwritten(here: Here, copied: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import seqlab as package
 from seqlab.cli import main
 from seqlab.errors import UserError
 from seqlab.runs import Run
+from seqlab.score_text import score_text
 from seqlab.training.checkpoints import load_checkpoint
 from seqlab.training.exports import read_export, write_export
 
@@ -124,7 +125,7 @@ def test_the_card(runs: dict[str, Path]) -> None:
     assert "rrnn of seqlab" in card and "The averaged weights of step " in card
     assert "seqlab translate translation-model < in.txt > out.txt" in card and "seqlab generate" not in card
     for name, score in records["new-text"]["scores"].items():
-        assert f"| new-text/{name} | {score['value']:.4f} | " in card
+        assert f"| new-text/{name} | {score_text(score['value'])} | " in card
         assert score["signature"].replace("|", "\\|") in card
     other = (runs["language-model"] / "README.md").read_text("utf-8")
     assert "## Scores" not in other and 'task.generate("...")' in other and "The weights of step " in other

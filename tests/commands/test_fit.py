@@ -63,6 +63,27 @@ def test_settings_are_checked_before_the_data_is_touched(
     assert kept.read_text() == "precious" and list(kept.parent.iterdir()) == [kept]
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_corpora_are_looked_up_before_one_is_read(fit: Fit, monkeypatch: pytest.MonkeyPatch, split: str) -> None:
+    monkeypatch.setattr("seqlab.data.parallel_text.parallel_corpus", lambda *_: pytest.fail("read"))
+    code, _, stderr = fit(f"--data.{split}", "my/nix")
+    assert code == 2 and "seqlab fit: error: no file my/nix.en ('my/nix' is taken as a path prefix" in stderr
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_place_that_cannot_be_written_is_told_before_the_data_is_touched(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    if there:
+        Path("run").mkdir()
+    monkeypatch.setattr("os.access", lambda path, _: Path(path).resolve() != Path("run" if there else ".").resolve())
+    monkeypatch.setattr("seqlab.data.parallel_text.ParallelText.text", lambda self, split: pytest.fail("read"))
+    code, _, stderr = fit()
+    assert (code, stderr) == (2, "seqlab fit: error: cannot write to run: Permission denied\n")
+    assert Path("run").exists() == there
+
+
 def test_the_rehearsal_changes_no_number(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rehearsed = []
     original = Settings.rehearse_task

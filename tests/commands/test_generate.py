@@ -162,7 +162,7 @@ def test_an_interrupted_text_ends_its_line(run: Path, interruptible: None) -> No
         (["--length", "0"], "length must be at least 1, not 0"),
         (["--lines", "0"], "lines must be at least 1, not 0"),
         (["--seed", "-1"], "seed must not be negative, but is -1"),
-        (["--length", "ten"], "argument --length: invalid int value: 'ten' (see seqlab generate -h)"),
+        (["--length", "ten"], "argument --length: 'ten' is not a whole number (see seqlab generate -h)"),
         (["dog"], "unrecognized arguments: dog: a prompt of several words stands in quotes (see seqlab generate -h)"),
         (["--beams", "5"], "unrecognized arguments: --beams"),
     ],

@@ -59,6 +59,11 @@ def test_answers_at_once(argv: list[str], expected: str) -> None:
         (["fit"], "which recipe?"),
         (["cells", "show", "lstn"], "did you mean 'lstm'?"),
         (["check", "lstn"], "did you mean 'lstm'?"),
+        (
+            ["check", "of-my-own"],
+            "no cell named 'of-my-own' is installed (see: seqlab cells); if it is of a project of",
+        ),
+        (["check", "my_cells.best:BestCell"], "by the name that its package gives it, not by its class"),
         (["generate", "nowhere"], "nowhere is not a run"),
         (["score", "nowhere"], "nowhere is not a run"),
         (["score", "nowhere", "--source", "a"], "--source needs --target FILE or --n_best FILE"),

@@ -76,11 +76,21 @@ def test_a_folder_that_cannot_be_written(here: Here, tmp_path: Path, monkeypatch
     run = make_run(tmp_path / "run")
     monkeypatch.setattr("os.access", lambda folder, _: Path(folder) not in (run, tmp_path / "other"))
     (tmp_path / "other").mkdir()
-    assert f"cannot write to {run}: permission denied; take another --out" in told(here, run)
-    assert f"cannot write to {tmp_path / 'other'}: permission" in told(
+    assert f"cannot write to {run}: Permission denied; take another --out" in told(here, run)
+    assert f"cannot write to {tmp_path / 'other'}: Permission" in told(
         here, run, "--out", tmp_path / "other" / "x.html"
     )
     assert here("report", run, "--out", tmp_path / "x.html")[0] == 0
+
+
+def test_a_full_disk(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = make_run(tmp_path / "run")
+    monkeypatch.setattr("os.fsync", fail)
+    assert told(here, run) == f"No space left on device ({run / 'report.html'})"
+    assert not (run / "report.html").exists()
 
 
 # ---------------------------------------------------------------------------------------------------------- by compare
@@ -106,7 +116,7 @@ def test_compare_ends_with_a_report(here: Here, begun: Callable[[int], Path], co
     out = begun(code)
     found, stdout, _ = here("compare", "--out", out)
     assert found == code and (out / "report.html").is_file() == written
-    assert stdout == (f"         {out / 'report.html'}\n" if written else "")
+    assert stdout == (f"         {out / 'report.html'}\nwhy:     seqlab diagnose {out}\n" if written else "")
 
 
 def test_a_report_that_fails_loses_nothing(here: Here, begun: Callable[[int], Path]) -> None:

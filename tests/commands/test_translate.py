@@ -124,7 +124,10 @@ def test_ensembles(run: Translate, trained: Path, other: Path) -> None:
 
 def test_attention(run: Translate, trained: Path) -> None:
     code, lines, err = run(trained, "--attention", "maps/new")
-    assert code == 0 and lines == run(trained)[1] and err == ""
+    assert code == 0 and lines == run(trained)[1]
+    assert err == (
+        "written: 4 heatmaps into maps/new, 000001.png to 000005.png, with the numbers of each in a .json beside it\n"
+    )
     maps = sorted(Path("maps/new").iterdir())
     assert [path.name for path in maps] == [f"{n:06d}.{suffix}" for n in (1, 3, 4, 5) for suffix in ("json", "png")]
     found = json.loads((Path("maps/new") / "000003.json").read_text(encoding="utf-8"))
@@ -135,6 +138,11 @@ def test_attention(run: Translate, trained: Path) -> None:
     assert (
         code == 2 and err == "seqlab translate: error: maps/new is not empty: --attention takes a folder of its own\n"
     )
+    for name, lines, told in (
+        ("one", LINES[:2], "written: one/000001.png and .json, where the translation looked\n"),
+        ("none", ["", ""], "written: nothing into none, since no line has a translation\n"),
+    ):
+        assert run(trained, "--attention", name, lines=lines)[2] == told
 
 
 def test_a_model_without_attention_has_no_maps(run: Translate, fit: Callable) -> None:
@@ -153,7 +161,7 @@ WRONG = [
     (["--n_best", "3", "--beam", "2"], "n_best 3 is more than a beam of 2 finds"),
     (["--n_best", "0"], "n_best must be at least 1, not 0"),
     (["--beam", "0"], "beam must be at least 1, not 0"),
-    (["--beam", "two"], "argument --beam: invalid int value: 'two'"),
+    (["--beam", "two"], "argument --beam: 'two' is not a whole number"),
     (["--length_normalization", "mean"], "argument --length_normalization: invalid choice: 'mean'"),
     (["--min_length", "5", "--max_length", "4"], "min_length 5 is above max_length 4"),
     (["--top_p", "0.9"], "--top_p has no effect without --sample"),

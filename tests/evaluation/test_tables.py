@@ -2,7 +2,7 @@
 
 import pytest
 
-from seqlab.evaluation.tables import WIDTH, aligned, folded, number, scores_table
+from seqlab.evaluation.tables import WIDTH, aligned, folded, scores_table
 
 BLEU = "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"
 TER = "nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|version:2.6.0"
@@ -17,8 +17,8 @@ def scores(**signatures: str) -> dict[str, dict]:
 
 def test_a_line_for_each_score() -> None:
     plain = {"bleu": {"value": 2 / 3, "signature": BLEU}, "a": {"value": 12.0, "signature": ""}}
-    assert scores_table("test", plain) == [f"test/bleu  0.6667   {BLEU}", "test/a     12.0000"]
-    assert scores_table("val", scores(bleu=BLEU)) == [f"val/bleu  37.5000 ± 0.2500  {BLEU}"]
+    assert scores_table("test", plain) == [f"test/bleu  0.667  {BLEU}", "test/a     12.00"]
+    assert scores_table("val", scores(bleu=BLEU)) == [f"val/bleu  37.50 ± 0.25  {BLEU}"]
 
 
 @pytest.mark.parametrize("name", ["ter", "brevity_penalty", "a_name_that_is_longer_than_that_of_most_scores"])
@@ -39,6 +39,12 @@ def test_a_long_signature_is_folded_at_its_bars() -> None:
     assert long.strip() == "x" * 150
 
 
-def test_numbers_and_columns() -> None:
-    assert (number(1.23456), number(1.23456, 0.1)) == ("1.2346", "1.2346 ± 0.1000")
+def test_a_narrow_terminal_has_narrow_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = scores_table("test", scores(bleu=BLEU, a_name_of_some_length=TER))
+    assert max(map(len, lines)) <= 60 and BLEU.replace("|version:2.6.0", "") in lines[1]
+
+
+def test_columns() -> None:
     assert aligned([["a", "bcd", ""], ["ef", "g", "h"]]) == ["a   bcd", "ef  g    h"]

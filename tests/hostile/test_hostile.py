@@ -41,6 +41,13 @@ def test_the_tables() -> None:
     assert [case["what"] for case in CASES if case["code"] == 2 and len(case.get("says", "")) < 10] == []
 
 
+def test_the_docs_count_the_cases() -> None:
+    docs = HERE.parents[1] / "docs"
+    told = re.search(r"lists (\d+) cases", (docs / "reliability.md").read_text(encoding="utf-8"))
+    rows = [line for line in (docs / "hostile-input.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
+    assert told and int(told[1]) == len(CASES) == len(rows) - 2 * len(TABLES)
+
+
 @pytest.mark.parametrize(
     "case",
     [pytest.param(case, id=case["what"], marks=[pytest.mark.slow] * case.get("slow", False)) for case in CASES],
