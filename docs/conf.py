@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(torch|torchmetrics|lightning|datasets|jsonargparse|numpy|pyarrow|sacrebleu|tqdm|yaml)\..*"),
     (
         r"py:.*",
-        r"(abc|argparse|collections|datetime|importlib|_frozen_importlib|io|logging|pathlib|signal|threading|typing)\..*",
+        r"(abc|argparse|collections|datetime|importlib|_frozen_importlib|inspect|io|logging|os|pathlib|signal|threading|typing)\..*",
     ),
     # A private base class, and a type that is imported for annotations alone.
     (r"py:class", r"seqlab\..*\._\w+|Figure|Axes"),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from seqlab import registry
 
-MOST_CLASSES = 12
+MOST_CLASSES = 24
 RENAMED = {"model.coverage_penalty": "model.coverage_loss"}
 """Settings of runs of older versions."""
 

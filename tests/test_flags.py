@@ -75,8 +75,8 @@ LAST = "the class that {} names has no such argument"
         ("--model.metrics.bleu torch.nn.Linear", "torch.nn.Linear is no subclass of Metric"),
         (
             "--model.metrics.bleu 3",
-            "there is no class 3 (there are: Accuracy, BLEU, BitsPerByte, BrevityPenalty, CHRF, "
-            "LengthRatio, MeanSquaredError, ",  # and more, among them what other tests define
+            "there is no class 3 (there are: Accuracy, AnswerAccuracy, AnswerPerplexity, BLEU, BitsPerByte, "
+            "BrevityPenalty, CHRF, LengthRatio, MeanSquaredError, ",  # and more, among them what other tests define
         ),
         ("--model.schedule Foo", "(there are: Constant, Cosine, InverseSquareRoot, Linear, Noam, Plateau, Step)"),
         ("--model.search torch.nn.Linear", "model.search has settings of its own, such as --model.search.NAME VALUE"),

@@ -180,7 +180,9 @@ def test_wrong_options(options, message):
         Translator([make()]).decode(["a", "b c"], **options)
 
 
-@pytest.mark.parametrize("lines", [3, None, "a b", b"a b", [3], {"a b": 1}, {"a b"}, iter(["a b"])], ids=str)
+@pytest.mark.parametrize(
+    "lines", [3, None, "a b", b"a b", [3], {"a b": 1}, {"a b"}, iter(["a b"])], ids=lambda lines: type(lines).__name__
+)
 def test_what_is_no_list_of_lines(lines):
     """An iterator would be read to its end by the check alone, and nothing be translated."""
     for method in ("translate", "attention"):
