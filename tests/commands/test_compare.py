@@ -179,6 +179,7 @@ def test_a_directory_in_use(here: Here, compared: tuple[Path, str]) -> None:
 # --------------------------------------------------------------------------------------------------- other ways to run
 
 
+@pytest.mark.slow
 def test_a_list_of_commands(here: Here, seqlab: Seqlab, recipe: Path, tmp_path: Path) -> None:
     """What is to be done is written, nothing trains; what the commands leave is collected."""
     out = tmp_path / "out"

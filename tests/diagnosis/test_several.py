@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from seqlab.diagnosis.panels import by_layer, panels_of
-from seqlab.diagnosis.pictures import MOST_PANELS
 from seqlab.diagnosis.reports import write
 from seqlab.diagnosis.several import Diagnosis, combine, names_of, short_names
 from seqlab.diagnosis.subjects import diagnose_cells
@@ -112,9 +111,12 @@ def test_many_runs_are_told_apart(measured: dict[str, Any]) -> None:
     assert len({(series.colour, series.style) for series in panel.series}) == 20
 
 
-def test_gates_and_states_of_many_layers_are_not_drawn(measured: dict[str, Any], tmp_path: Path) -> None:
+def test_gates_and_states_of_many_layers_are_not_drawn(
+    measured: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And an old picture of them goes."""
-    for runs, count in ((2, 4), (MOST_PANELS, 4), (MOST_PANELS + 1, 2)):
+    monkeypatch.setattr("seqlab.diagnosis.pictures.MOST_PANELS", 3)
+    for runs, count in ((2, 4), (3, 4), (4, 2)):
         reports = [report(f"{number}", measured, decoder=["layer 1"]) for number in range(runs)]
         found = combine(diagnoses(reports))
         assert len(panels_of(found)) == runs
