@@ -11,6 +11,11 @@ from typing import BinaryIO
 UNFINISHED = "writing"
 
 
+def nearest_existing(path: Path) -> Path:
+    """A path, or the nearest above it that exists."""
+    return next(each for each in (path, *path.absolute().parents) if os.path.exists(each))
+
+
 def refusal(folder: Path, mode: int = os.W_OK | os.X_OK) -> str | None:
     """Why nothing can be written into a folder, as the system says it; None if nothing is known against it.
 
@@ -18,7 +23,7 @@ def refusal(folder: Path, mode: int = os.W_OK | os.X_OK) -> str | None:
         folder: The folder, which may be yet to be made.
         mode: What must be permitted, as of :func:`os.access`.
     """
-    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    nearest = nearest_existing(folder)
     if not nearest.is_dir():
         return os.strerror(errno.ENOTDIR)
     if os.access(nearest, mode):

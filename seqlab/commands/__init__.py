@@ -100,15 +100,21 @@ def _usage(line: str, room: int) -> list[str]:
     return [match[0] + first.lstrip(), *others]
 
 
+def is_setting(argument: str) -> bool:
+    """Whether an argument is a flag that changes a setting of a run."""
+    name = argument.partition("=")[0]
+    return name.startswith("--") and ("." in name or name.removeprefix("--") in SETTINGS)
+
+
 def split_flags(argv: list[str]) -> tuple[list[str], list[str]]:
     """Flags of the command, runs among them, and flags that change settings of the runs, such as ``--data.test``."""
     own: list[str] = []
     settings: list[str] = []
     position = 0
     while position < len(argv):
-        name, equals, _ = argv[position].partition("=")
-        takes = name.startswith("--") and ("." in name or name.removeprefix("--") in SETTINGS)
-        count = 2 if takes and not equals and not "".join(argv[position + 1 :][:1]).startswith("--") else 1
+        takes = is_setting(argv[position])
+        alone = "=" in argv[position] or "".join(argv[position + 1 :][:1]).startswith("--")
+        count = 2 if takes and not alone else 1
         (settings if takes else own).extend(argv[position : position + count])
         position += count
     return own, settings

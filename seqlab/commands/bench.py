@@ -14,7 +14,7 @@ from seqlab import registry
 from seqlab.benchmarking.results import FORWARD, TRAINING, LeftOut, Result, Size, draw, table
 from seqlab.commands import Arguments
 from seqlab.errors import UserError
-from seqlab.files import refusal, write_text
+from seqlab.files import nearest_existing, refusal, write_text
 from seqlab.runs import default_device
 from seqlab.specs import parse_cell
 
@@ -124,7 +124,7 @@ def check_free(folder: Path) -> None:
     Raises:
         UserError: It holds something else, or cannot be written.
     """
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    nearest = nearest_existing(folder)
     if not nearest.is_dir():
         raise UserError(f"--out {folder}: {nearest} is no folder")
     if why := refusal(nearest, os.R_OK | os.W_OK | os.X_OK):

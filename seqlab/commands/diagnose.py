@@ -8,7 +8,8 @@ from typing import Any
 
 from seqlab import registry
 from seqlab.commands import Arguments, split_flags
-from seqlab.commands.diagnose_checks import CELLS, OUT, check, check_free, check_places, is_comparison
+from seqlab.commands.diagnose_checks import CELLS, OUT, check, check_free, check_places
+from seqlab.comparing.plan import is_comparison
 from seqlab.errors import UserError
 from seqlab.runs import Run
 from seqlab.specs import parse_cell, split_cells
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> None:
     given, unknown = parser.parse_known_intermixed_args(flags)
     if unknown:
         own = parser.meant(unknown[0])
-        if given.runs and not of_cells and not own and not is_comparison(given.runs[0]):
+        if given.runs and not of_cells and not own and not is_comparison(given.runs[0].path):
             run = given.runs[0]
             run.settings([*settings, *unknown], prog=f"seqlab diagnose {run}")  # which says what may be meant
         raise UserError(f"unrecognized arguments: {' '.join(unknown)}{own} (see {parser.prog} -h)")
@@ -56,7 +57,7 @@ def _diagnose_runs(given: argparse.Namespace, settings: list[str]) -> None:
     runs, out = given.runs, given.out or OUT
     chosen: dict[str, Run] = {}
     left_out: list[str] = []
-    if of_comparison := is_comparison(runs[0]):
+    if of_comparison := is_comparison(runs[0].path):
         whole = runs[0].path
         chosen, left_out = _runs_of(whole)
         runs, out = list(chosen.values()), given.out or whole / OUT
@@ -118,8 +119,8 @@ def _runs_of(comparison: Path) -> tuple[dict[str, Run], list[str]]:
 
 def _print(heads: list[str], report: dict[str, Any], paths: Sequence[object], more: Sequence[str] = ()) -> None:
     from seqlab.diagnosis.table import FIGURES, LEGEND, notes_of, rows_of
-    from seqlab.evaluation.tables import aligned, blocks, written
-    from seqlab.terminal import columns, folded
+    from seqlab.evaluation.tables import blocks, written
+    from seqlab.terminal import columns, folded, table
 
     room = columns(sys.stdout)
 
@@ -127,14 +128,14 @@ def _print(heads: list[str], report: dict[str, Any], paths: Sequence[object], mo
         return [part for line in lines for part in folded(line, room, clauses=True)]
 
     rows = rows_of(report)
-    table = aligned(rows)
-    if room is not None and max(map(len, table)) > room:
+    lines = table(rows, None)
+    if room is not None and max(map(len, lines)) > room:
         found = [(name, cells) for name, *cells in zip(*rows, strict=True)]
         names = len(found) - len(FIGURES)
         gradient, jacobian, gate = found[names : names + 4], found[names + 4 : -1], found[-1:]
-        table = blocks([found[:names], gradient, [*jacobian, *gate]], room)
+        lines = blocks([found[:names], gradient, [*jacobian, *gate]], room)
     notes = told([*more, *notes_of(report)])
-    print("\n".join([*told([*heads, *LEGEND.splitlines()]), "", *table, "", *notes, *([""] if notes else [])]))
+    print("\n".join([*told([*heads, *LEGEND.splitlines()]), "", *lines, "", *notes, *([""] if notes else [])]))
     print("\n".join(written(paths)))
 
 

@@ -5,9 +5,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from seqlab.comparing.plan import FILE, RESULTS
+from seqlab.comparing.plan import FILE, is_comparison
 from seqlab.errors import UserError
-from seqlab.files import refusal
+from seqlab.files import nearest_existing, refusal
 from seqlab.runs import Run
 from seqlab.specs import check_range
 
@@ -55,19 +55,14 @@ def _check_runs(runs: Sequence[Run]) -> None:
         UserError: They are not.
     """
     for number, run in enumerate(runs):
-        if run.path.is_dir() and not run.config.is_file() and not is_comparison(run):
+        if run.path.is_dir() and not run.config.is_file() and not is_comparison(run.path):
             raise UserError(f"{run} is neither a run (no {run.config.name}) nor a comparison (no {FILE})")
-        if is_comparison(run) and len(runs) > 1:
+        if is_comparison(run.path) and len(runs) > 1:
             raise UserError(f"{run} is a comparison: give it alone, or name its runs, such as {run}/runs/CELL/seed-1")
         for other in runs[:number]:
             if other.path.resolve() == run.path.resolve():
                 told = "" if str(run) == str(other) else f", as {other}"
                 raise UserError(f"{run} is there twice{told}: leave one of them out")
-
-
-def is_comparison(run: Run) -> bool:
-    """Whether a directory is that of a comparison."""
-    return any((run.path / name).is_file() for name in (FILE, RESULTS))
 
 
 def check_places(run: Run) -> None:
@@ -96,7 +91,7 @@ def check_free(folder: Path) -> None:
     from seqlab.diagnosis.pictures import PICTURES
     from seqlab.diagnosis.reports import FOLDER, REPORT
 
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    nearest = nearest_existing(folder)
     if not nearest.is_dir():
         raise UserError(f"--out {folder}: {nearest} is no folder")
     others = sorted({entry.name for entry in folder.iterdir()} - {REPORT, *PICTURES}) if folder.exists() else []

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqlab import registry
-from seqlab.commands import SETTINGS as UNGROUPED
-from seqlab.commands import Arguments
+from seqlab.commands import Arguments, is_setting
 from seqlab.commands.fit_trainer import make_trainer
 from seqlab.errors import Stopped, UserError
 from seqlab.files import refusal, write_text
@@ -90,8 +89,7 @@ def main(argv: list[str]) -> None:
 
 def is_own(flag: str) -> bool:
     """Whether a flag would be one of the command: it is no setting of a run."""
-    name = flag.partition("=")[0].removeprefix("--")
-    return flag.startswith("--") and "." not in name and name not in (*UNGROUPED, "print_config")
+    return flag.startswith("--") and not is_setting(flag) and flag.partition("=")[0] != "--print_config"
 
 
 def _which_recipe(rest: list[str]) -> str:

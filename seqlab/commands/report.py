@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from seqlab.commands import Arguments
-from seqlab.comparing.plan import FILE, RESULTS
+from seqlab.comparing.plan import FILE, is_comparison
 from seqlab.errors import UserError
 from seqlab.evaluation.tables import written
 from seqlab.files import refusal
@@ -56,7 +56,7 @@ def _check_path(path: Path) -> None:
         known = f"is a file: give the directory of a run or a comparison, such as {path.parent}"
         close = nearest(path.name, beside) or ": give the directory of a run or a comparison"
         raise UserError(f"{path} {known if path.exists() else f'does not exist{close}'}")
-    if not any((path / name).is_file() for name in ("config.yaml", FILE, RESULTS)):
+    if not (path / "config.yaml").is_file() and not is_comparison(path):
         raise UserError(f"{path} is neither a run (no config.yaml) nor a comparison (no {FILE})")
 
 

@@ -100,6 +100,11 @@ class Plan:
         write_text(out / FILE, yaml.safe_dump({"format": FORMAT, **asked, "found": found}, sort_keys=False))
 
 
+def is_comparison(path: Path) -> bool:
+    """Whether a directory is that of a comparison."""
+    return any((path / name).is_file() for name in (FILE, RESULTS))
+
+
 def counted(number: float, plural: str) -> str:
     """How many there are of something: ``3 runs``, ``1 run``."""
     return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"

@@ -14,7 +14,6 @@ from seqlab.errors import UserError
 from seqlab.evaluation.collecting import Score
 from seqlab.evaluation.scoring import Evaluation, Scores
 from seqlab.evaluation.tables import (
-    aligned,
     half_width,
     intervals_told,
     signatures_table,
@@ -24,6 +23,7 @@ from seqlab.evaluation.tables import (
 from seqlab.files import write_text
 from seqlab.metrics import significance
 from seqlab.score_text import decimals, difference_text, score_text
+from seqlab.terminal import table
 
 TESTS = {"bs": "paired bootstrap", "ar": "paired approximate randomisation"}
 LEVEL = 0.05
@@ -175,7 +175,7 @@ def _table(
         for group, title in zip(seeds, _titles(seeds), strict=True):
             mean = group["scores"][name]
             rows.append(["", title, score_text(mean["mean"], mean["half_width"]), "", ""])
-    return aligned(rows)
+    return table(rows, None)
 
 
 def _told(result: Mapping[str, Any] | None, places: int) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqlab.score_text import score_text
-from seqlab.terminal import columns
+from seqlab.terminal import columns, table
 
 WIDTH = 100
 """Columns of a line, where a terminal has not fewer."""
@@ -67,13 +67,6 @@ def written(paths: Sequence[object]) -> list[str]:
     return [f"{9 * ' ' if position else 'written: '}{path}" for position, path in enumerate(paths)]
 
 
-def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
-    """Rows as lines with their columns one below the other."""
-    widths = [_widest(column) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return [f"{indent}{line}".rstrip() for line in lines]
-
-
 def blocks(columns: Sequence[Sequence[Column]], width: int) -> list[str]:
     """Columns as lines; those that there is no room for go to a further table below, which the first ones begin again.
 
@@ -94,7 +87,7 @@ def blocks(columns: Sequence[Sequence[Column]], width: int) -> list[str]:
 
 
 def _lines(columns: Sequence[Column]) -> list[str]:
-    return aligned(list(zip(*([name, *cells] for name, cells in columns), strict=True)))
+    return table(list(zip(*([name, *cells] for name, cells in columns), strict=True)), None)
 
 
 def _width() -> int:

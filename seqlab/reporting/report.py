@@ -2,18 +2,13 @@
 
 from pathlib import Path
 
-from seqlab.comparing.plan import FILE, RESULTS
+from seqlab.comparing.plan import is_comparison
 from seqlab.files import write_text
 from seqlab.reporting.comparison import comparison_page
 from seqlab.reporting.run import run_page
 from seqlab.runs import Run
 
 NAME = "report.html"
-
-
-def is_comparison(path: Path) -> bool:
-    """Whether a directory holds a comparison."""
-    return (path / FILE).is_file() or (path / RESULTS).is_file()
 
 
 def write_report(path: Path, out: Path | None = None, *, model: bool = True) -> Path:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from seqlab.evaluation.tables import WIDTH, aligned, folded, scores_table
+from seqlab.evaluation.tables import WIDTH, folded, scores_table
+from seqlab.terminal import table
 
 BLEU = "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"
 TER = "nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|version:2.6.0"
@@ -47,4 +48,4 @@ def test_a_narrow_terminal_has_narrow_lines(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_columns() -> None:
-    assert aligned([["a", "bcd", ""], ["ef", "g", "h"]]) == ["a   bcd", "ef  g    h"]
+    assert table([["a", "bcd", ""], ["ef", "g", "h"]], None) == ["a   bcd", "ef  g    h"]
